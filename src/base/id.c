@@ -1,0 +1,36 @@
+#include "base/id.h"
+
+#include <uuid/uuid.h>
+
+#include "base/clock.h"
+
+struct id id_new_v7(int64_t wall_us)
+{
+    struct id id;
+    uuid_generate_random(id.bytes);
+    uint64_t ms = (uint64_t)(wall_us / US_PER_MS);
+    unsigned fraction = (unsigned)(wall_us % US_PER_MS) * 4096 / 1000;
+    for (int i = 0; i < 6; i++) {
+        id.bytes[i] = (uint8_t)(ms >> (40 - 8 * i));
+    }
+    id.bytes[6] = (uint8_t)(0x70 | fraction >> 8);
+    id.bytes[7] = (uint8_t)fraction;
+    id.bytes[8] = (uint8_t)(0x80 | (id.bytes[8] & 0x3F));
+    return id;
+}
+
+enum status id_parse(const char *text, struct id *ret_id)
+{
+    struct id id;
+    if (strlen(text) != ID_TEXT_SIZE - 1 || uuid_parse(text, id.bytes) != 0 || id_is_nil(&id)) {
+        return STATUS_INVALID_ARGUMENT;
+    }
+    *ret_id = id;
+    return STATUS_OK;
+}
+
+const char *id_format(const struct id *id, char text[ID_TEXT_SIZE])
+{
+    uuid_unparse_lower(id->bytes, text);
+    return text;
+}

@@ -1,0 +1,43 @@
+/*
+ * Canonical ProtoJSON (https://protobuf.dev/programming-guides/json/) for any protobuf-c message, both ways.
+ *
+ * Driven by protobuf-c's descriptors and a side table made at build time from the descriptor set, which knows what
+ * protobuf-c's descriptors lack: JSON names, map entries, method options.
+ */
+#ifndef JSON_JSON_H
+#define JSON_JSON_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+
+/* JSON text deeper than this is refused. */
+#define JSON_DEPTH_MAX 32
+
+struct json_text {
+    const char *data;
+    size_t length;
+};
+
+struct json_print_options {
+    /* Line breaks and two spaces of indent, for people. */
+    bool pretty;
+    /* Also print fields without presence that have their default value. */
+    bool defaults;
+};
+
+/* The message as JSON, in the arena, NUL behind. `options` NULL = compact. RESOURCE_EXHAUSTED when the arena is full. */
+MUST_USE enum status json_print(const ProtobufCMessage *message, const struct json_print_options *options,
+                                struct arena *arena, struct json_text *ret_text);
+
+/*
+ * Parses JSON into a message of the given type, in the arena. INVALID_ARGUMENT with the path of the field in diag:
+ * "location.lat: expected number, got string". RESOURCE_EXHAUSTED when the arena is full.
+ */
+MUST_USE enum status json_parse(const ProtobufCMessageDescriptor *descriptor, const char *text, size_t length,
+                                struct arena *arena, ProtobufCMessage **ret_message, struct diag *diag);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * One RPC under way: what came in, who asked, until when, the memory that lives as long, and how to answer.
+ *
+ * nng (rpc/server.c) and HTTP (shim/) both make calls; handlers cannot tell them apart. A handler finishes its call
+ * exactly once, with rpc_call_reply or rpc_call_fail, from any thread, now or later; after that it must not touch the
+ * call or anything in its arena. Until then the call has one owner at a time: handing it to another thread through a
+ * queue hands over everything in it. Calls are preallocated by their transport and reused.
+ */
+#ifndef RPC_CALL_H
+#define RPC_CALL_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+
+/* Most that one call may use of memory, in bytes. */
+#define RPC_ARENA_MAX (1024 * 1024)
+#define RPC_TRAILERS_MAX 4
+
+struct rpc_call;
+struct rpc_method;
+
+struct rpc_header {
+    const char *name;
+    const char *value;
+};
+
+/* Who asks, from the credential, never from the request. Lives as long as the call. */
+struct rpc_identity {
+    const char *tenant;
+};
+
+struct rpc_transport {
+    /*
+     * Sends call->status, call->message, call->trailers and, if not NULL, `response`, which is read before this returns.
+     * Called once per call, by the thread that finishes it. Takes the call back.
+     */
+    void (*finish)(struct rpc_call *call, const ProtobufCMessage *response);
+};
+
+struct rpc_call {
+    const struct rpc_transport *transport;
+    const struct rpc_method *method;
+    /* The decoded request, of the method's input type. In the arena. */
+    const ProtobufCMessage *request;
+    const struct rpc_header *headers;
+    size_t n_headers;
+    struct rpc_identity identity;
+    /* Monotonic µs: when it arrived, and when the caller stops waiting (0 = never). */
+    int64_t start_us;
+    int64_t deadline_us;
+    struct arena arena;
+
+    /* The answer, set on the way out. */
+    enum status status;
+    const char *message;
+    struct rpc_header trailers[RPC_TRAILERS_MAX];
+    size_t n_trailers;
+};
+
+/* Value of the first header with this (lower-case) name; NULL when there is none. */
+const char *rpc_call_header(const struct rpc_call *call, const char *name);
+
+/* Adds a trailer; both strings must live as long as the call. Ignored when there are RPC_TRAILERS_MAX already. */
+void rpc_call_add_trailer(struct rpc_call *call, const char *name, const char *value);
+
+/* Answers OK. `response` is of the method's output type and may live on the caller's stack. */
+void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *response);
+
+/* Answers with an error; the text is for the caller's people: name the field and the mend, no internals. */
+void rpc_call_fail(struct rpc_call *call, enum status status, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* Is the deadline past? */
+bool rpc_call_expired(const struct rpc_call *call);
+
+#endif

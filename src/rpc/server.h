@@ -1,0 +1,65 @@
+/*
+ * RPC server: the envelope of proto/rpc/v1 on one nng REP socket with many contexts and any number of listeners.
+ *
+ * Each context is a small state machine: receive → (handler) → send → receive. As many calls are under way as there
+ * are contexts; with none free, nng stops reading from its peers, and overload becomes back-pressure in TCP.
+ *
+ * Life: rpc_server_start → rpc_server_close (refuse new: listeners closed, late requests get UNAVAILABLE) →
+ * rpc_server_stop (wait for calls under way to be finished) → rpc_server_free.
+ */
+#ifndef RPC_SERVER_H
+#define RPC_SERVER_H
+
+#include <stddef.h>
+
+#include "base/status.h"
+#include "rpc/router.h"
+
+/* Largest message taken in; a peer that announces more loses its connection. */
+#define RPC_MESSAGE_MAX (64 * 1024)
+
+struct rpc_server;
+
+struct rpc_server_config {
+    /* tcp://HOST:PORT (port 0 = any), ipc://PATH, inproc://NAME, tls+tcp://HOST:PORT. */
+    const char *const *urls;
+    size_t n_urls;
+    /* Calls under way at most. */
+    unsigned contexts;
+    /* Must outlive the server. */
+    const struct rpc_router *router;
+    /* PEM files, for tls+tcp URLs only; otherwise NULL. */
+    const char *tls_cert_file;
+    const char *tls_key_file;
+    /* Identity of every call. Must outlive the server. */
+    const char *tenant;
+};
+
+struct rpc_server_stats {
+    uint64_t requests;
+    /* Requests refused before a handler saw them: bad envelope, unknown method, bad payload. */
+    uint64_t refused;
+    /* Listeners that had stopped answering and were opened again. */
+    uint64_t listeners_revived;
+    unsigned in_flight;
+};
+
+/*
+ * Listens on every URL, or on none. INVALID_ARGUMENT for a URL that cannot be served, UNAVAILABLE when an address is in
+ * use or cannot be bound; diag names the URL and the mend. `config` is copied. The caller owns *ret_server.
+ */
+MUST_USE enum status rpc_server_start(const struct rpc_server_config *config, struct rpc_server **ret_server,
+                                      struct diag *diag);
+
+/* The URL that listener `index` is really bound to (port 0 resolved). Valid as long as the server. */
+const char *rpc_server_url(const struct rpc_server *server, size_t index);
+
+void rpc_server_close(struct rpc_server *server);
+void rpc_server_stop(struct rpc_server *server);
+/* NULL is fine. Closes and stops if that was not done. */
+void rpc_server_free(struct rpc_server *server);
+
+/* Any thread. */
+struct rpc_server_stats rpc_server_stats(const struct rpc_server *server);
+
+#endif
