@@ -52,10 +52,11 @@ static void *alloc_block(struct arena *arena, size_t size)
 
 void *arena_alloc(struct arena *arena, size_t size)
 {
-    if (size > arena->used_max - arena->used) {
+    if (size > arena->used_max - arena->used || size > SIZE_MAX / 2) {
         return NULL;
     }
-    size_t rounded = (size + ALIGN - 1) / ALIGN * ALIGN;
+    /* A piece of no bytes takes room too, so that its address is not NULL and its own. */
+    size_t rounded = size > 0 ? (size + ALIGN - 1) / ALIGN * ALIGN : ALIGN;
     void *memory;
     if (rounded <= (size_t)(arena->end - arena->next)) {
         memory = arena->next;

@@ -1,10 +1,10 @@
 /*
- * Arena: memory that is given out piece by piece and taken back all at once. Everything that lives as long as an RPC
- * call lives in the call's arena.
+ * Arena: memory that is given out piece by piece and taken back all at once. Everything that lives as long as
+ * an RPC call lives in the call's arena.
  *
- * The first piece of memory is the caller's (usually part of a preallocated call), so that an ordinary call needs no
- * malloc; what does not fit comes from blocks that the arena allocates, up to a cap. Not thread-safe: one owner at a
- * time.
+ * The first piece of memory is the caller's (usually part of a preallocated call), so that an ordinary call
+ * needs no malloc; what does not fit comes from blocks that the arena allocates, up to a cap. Not
+ * thread-safe: one owner at a time.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H

@@ -3,9 +3,9 @@
  *   wall:      since 1970-01-01 UTC; what is stored and shown.
  *   monotonic: since some start; for deadlines and latencies within the process.
  *
- * The system's wall clock may jump. clock_system() anchors wall time to the monotonic clock when the process starts:
- * within a process wall time never runs backwards, and a jump of the system's clock moves nothing until a restart.
- * Tests inject a struct clock of their own. Any thread.
+ * The system's wall clock may jump. clock_system() anchors wall time to the monotonic clock when the process
+ * starts: within a process wall time never runs backwards, and a jump of the system's clock moves nothing
+ * until a restart. Tests inject a struct clock of their own. Any thread.
  */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H

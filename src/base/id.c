@@ -8,6 +8,10 @@ struct id id_new_v7(int64_t wall_us)
 {
     struct id id;
     uuid_generate_random(id.bytes);
+    if (wall_us < 0) {
+        /* A clock before 1970 must not spill into the bits of the version. */
+        wall_us = 0;
+    }
     uint64_t ms = (uint64_t)(wall_us / US_PER_MS);
     unsigned fraction = (unsigned)(wall_us % US_PER_MS) * 4096 / 1000;
     for (int i = 0; i < 6; i++) {

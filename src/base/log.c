@@ -111,6 +111,10 @@ static void put_head(struct line *line, enum log_level level, const char *event)
     put_string(line, level_names[level]);
     put_text(line, ",\"event\":");
     put_string(line, event);
+    if (line->cut) {
+        /* The event cannot be taken back whole like a field; it ends where it was cut. */
+        line->text[line->length++] = '"';
+    }
 }
 
 void log_set_level(enum log_level level)

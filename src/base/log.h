@@ -4,8 +4,9 @@
  *     log_info("listening", log_str("url", url), log_int("contexts", n));
  *  →  {"ts":"2026-01-31T12:00:00.000000Z","level":"info","event":"listening","url":"tcp://…","contexts":64}
  *
- * Values are escaped (control bytes, quotes, what is not UTF-8). A line longer than LOG_LINE_MAX ends early, still
- * valid JSON, with "cut":true. Locations, keys, PINs and tokens are never logged. Any thread; never blocks on a lock.
+ * Values are escaped (control bytes, quotes, what is not UTF-8). A line longer than LOG_LINE_MAX ends early,
+ * still valid JSON, with "cut":true. Locations, keys, PINs and tokens are never logged. Any thread; never
+ * blocks on a lock.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

@@ -1,9 +1,9 @@
 /*
  * Counters and histograms that any thread may write without a lock.
  *
- * A histogram has buckets of equal width within each power of two (the layout of HdrHistogram, G. Tene): 16 to an
- * octave, so that a quantile is off by at most 1/16 (6.25 %) of its value. Values are non-negative integers in whatever
- * unit the owner says.
+ * A histogram has buckets of equal width within each power of two (the layout of HdrHistogram, G. Tene): 16
+ * to an octave, so that a quantile is off by at most 1/16 (6.25 %) of its value. Values are non-negative
+ * integers in whatever unit the owner says.
  */
 #ifndef BASE_METRICS_H
 #define BASE_METRICS_H
@@ -39,7 +39,8 @@ struct histogram {
 /* All zero is a valid empty histogram. */
 void histogram_record(struct histogram *histogram, uint64_t value);
 
-/* The value below which `quantile` (0 to 1) of the recorded values lie, rounded up to its bucket; 0 when empty. */
+/* The value below which `quantile` (0 to 1) of the recorded values lie, rounded up to its bucket; 0 when
+ * empty. */
 uint64_t histogram_quantile(const struct histogram *histogram, double quantile);
 
 /* How many recorded values are at most `bound`, to the accuracy of a bucket. */

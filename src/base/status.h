@@ -1,8 +1,9 @@
 /*
- * The one status type. The numbers are those of google.rpc.Code (google/rpc/code.proto), so that the wire, HTTP and
- * exit codes are translated at the edge only.
+ * The one status type. The numbers are those of google.rpc.Code (google/rpc/code.proto), so that the wire,
+ * HTTP and exit codes are translated at the edge only.
  *
- * Inner layers return a status and, where a person must be told more, fill a struct diag; edges log and translate.
+ * Inner layers return a status and, where a person must be told more, fill a struct diag; edges log and
+ * translate.
  */
 #ifndef BASE_STATUS_H
 #define BASE_STATUS_H
@@ -34,13 +35,15 @@ enum status {
 
 #define STATUS_COUNT 17
 
-/* The name in google.rpc.Code, "INVALID_ARGUMENT"; "UNKNOWN" for a number that is none of them. Static storage. */
+/* The name in google.rpc.Code, "INVALID_ARGUMENT"; "UNKNOWN" for a number that is none of them. Static
+ * storage. */
 const char *status_name(enum status status);
 
 /* The number as a status; STATUS_UNKNOWN when it is none. */
 enum status status_from_code(unsigned code);
 
-/* For people: what was wrong, naming the field or option, and how to mend it. One sentence, no final newline. */
+/* For people: what was wrong, naming the field or option, and how to mend it. One sentence, no final newline.
+ */
 struct diag {
     char text[256];
 };

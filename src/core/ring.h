@@ -2,12 +2,12 @@
  * A bounded lock-free FIFO queue of pointers, many producers and many consumers.
  *
  * SCQ with index indirection: R. Nikolaev, "A Scalable, Portable, and Memory-Efficient Lock-Free FIFO Queue",
- * DISC 2019 (arXiv 1908.04511). Lock-free in the strict sense: a thread that stops in the middle of an operation, for
- * ever, stops nobody else. ring.c argues why.
+ * DISC 2019 (arXiv 1908.04511). Lock-free in the strict sense: a thread that stops in the middle of an
+ * operation, for ever, stops nobody else. ring.c argues why.
  *
- * Contract: at most `capacity` threads operate on a ring at the same time. An operation under way holds one index, so
- * that ring_push may answer "full" with slightly fewer than `capacity` items inside (by at most one per operation
- * under way). FIFO per producer. The ring does not own what the pointers point to.
+ * Contract: at most `capacity` threads operate on a ring at the same time. An operation under way holds one
+ * index, so that ring_push may answer "full" with slightly fewer than `capacity` items inside (by at most one
+ * per operation under way). FIFO per producer. The ring does not own what the pointers point to.
  */
 #ifndef CORE_RING_H
 #define CORE_RING_H
@@ -23,8 +23,9 @@
 struct ring;
 
 /*
- * An empty ring for `capacity` items. INVALID_ARGUMENT unless capacity is a power of two between RING_CAPACITY_MIN
- * and RING_CAPACITY_MAX; RESOURCE_EXHAUSTED when memory is short. The caller owns *ret_ring.
+ * An empty ring for `capacity` items. INVALID_ARGUMENT unless capacity is a power of two between
+ * RING_CAPACITY_MIN and RING_CAPACITY_MAX; RESOURCE_EXHAUSTED when memory is short. The caller owns
+ * *ret_ring.
  */
 MUST_USE enum status ring_new(size_t capacity, struct ring **ret_ring);
 
@@ -39,7 +40,11 @@ MUST_USE bool ring_pop(struct ring *ring, void **ret_item);
 
 size_t ring_capacity(const struct ring *ring);
 
-/* How many items are inside; exact when nobody operates on the ring, otherwise a recent value. */
+/*
+ * How many items are inside, for deciding and for metrics: a recent value. Never 0 while an item is inside
+ * that no pop has begun to take; may be somewhat high for a while after operations overlapped (tickets that
+ * were skipped count too).
+ */
 size_t ring_depth(const struct ring *ring);
 
 #endif

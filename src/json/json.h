@@ -1,8 +1,8 @@
 /*
  * Canonical ProtoJSON (https://protobuf.dev/programming-guides/json/) for any protobuf-c message, both ways.
  *
- * Driven by protobuf-c's descriptors and a side table made at build time from the descriptor set, which knows what
- * protobuf-c's descriptors lack: JSON names, map entries, method options.
+ * Driven by protobuf-c's descriptors and a side table made at build time from the descriptor set, which knows
+ * what protobuf-c's descriptors lack: JSON names, map entries, method options.
  */
 #ifndef JSON_JSON_H
 #define JSON_JSON_H
@@ -29,13 +29,14 @@ struct json_print_options {
     bool defaults;
 };
 
-/* The message as JSON, in the arena, NUL behind. `options` NULL = compact. RESOURCE_EXHAUSTED when the arena is full. */
+/* The message as JSON, in the arena, NUL behind. `options` NULL = compact. RESOURCE_EXHAUSTED when the arena
+ * is full. */
 MUST_USE enum status json_print(const ProtobufCMessage *message, const struct json_print_options *options,
                                 struct arena *arena, struct json_text *ret_text);
 
 /*
- * Parses JSON into a message of the given type, in the arena. INVALID_ARGUMENT with the path of the field in diag:
- * "location.lat: expected number, got string". RESOURCE_EXHAUSTED when the arena is full.
+ * Parses JSON into a message of the given type, in the arena. INVALID_ARGUMENT with the path of the field in
+ * diag: "location.lat: expected number, got string". RESOURCE_EXHAUSTED when the arena is full.
  */
 MUST_USE enum status json_parse(const ProtobufCMessageDescriptor *descriptor, const char *text, size_t length,
                                 struct arena *arena, ProtobufCMessage **ret_message, struct diag *diag);

@@ -8,8 +8,19 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "base/arena.h"
+#include "base/status.h"
+#include "rpc/scan.h"
 
 /* Valid as long as `arena` is. */
 ProtobufCAllocator rpc_arena_allocator(struct arena *arena);
+
+/*
+ * The way to read bytes that others wrote: scans them as a message of this type (rpc/scan.h), then unpacks
+ * them into `arena`. INVALID_ARGUMENT with the field's path in diag, or RESOURCE_EXHAUSTED when the arena has
+ * no room.
+ */
+MUST_USE enum status rpc_unpack(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data,
+                                size_t length, const struct scan_limits *limits, struct arena *arena,
+                                const ProtobufCMessage **ret_message, struct diag *diag);
 
 #endif

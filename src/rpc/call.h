@@ -1,10 +1,11 @@
 /*
  * One RPC under way: what came in, who asked, until when, the memory that lives as long, and how to answer.
  *
- * nng (rpc/server.c) and HTTP (shim/) both make calls; handlers cannot tell them apart. A handler finishes its call
- * exactly once, with rpc_call_reply or rpc_call_fail, from any thread, now or later; after that it must not touch the
- * call or anything in its arena. Until then the call has one owner at a time: handing it to another thread through a
- * queue hands over everything in it. Calls are preallocated by their transport and reused.
+ * nng (rpc/server.c) and HTTP (shim/) both make calls; handlers cannot tell them apart. A handler finishes
+ * its call exactly once, with rpc_call_reply or rpc_call_fail, from any thread, now or later; after that it
+ * must not touch the call or anything in its arena. Until then the call has one owner at a time: handing it
+ * to another thread through a queue hands over everything in it. Calls are preallocated by their transport
+ * and reused.
  */
 #ifndef RPC_CALL_H
 #define RPC_CALL_H
@@ -19,6 +20,8 @@
 /* Most that one call may use of memory, in bytes. */
 #define RPC_ARENA_MAX (1024 * 1024)
 #define RPC_TRAILERS_MAX 4
+/* Longest answer, packed; a longer one becomes RESOURCE_EXHAUSTED. */
+#define RPC_RESPONSE_MAX (1024 * 1024)
 
 struct rpc_call;
 struct rpc_method;
@@ -35,16 +38,17 @@ struct rpc_identity {
 
 struct rpc_transport {
     /*
-     * Sends call->status, call->message, call->trailers and, if not NULL, `response`, which is read before this returns.
-     * Called once per call, by the thread that finishes it. Takes the call back.
+     * Sends call->status, call->message, call->trailers and, if not NULL, `response`, which is read before
+     * this returns. Called once per call, by the thread that finishes it. Takes the call back.
      */
     void (*finish)(struct rpc_call *call, const ProtobufCMessage *response);
 };
 
 struct rpc_call {
     const struct rpc_transport *transport;
-    const struct rpc_method *method;
-    /* The decoded request, of the method's input type. In the arena. */
+    /* NULL until it is known; finished calls are counted in it. */
+    struct rpc_method *method;
+    /* The decoded request, of the method's input type. In the arena. NULL until the handler is called. */
     const ProtobufCMessage *request;
     const struct rpc_header *headers;
     size_t n_headers;
@@ -54,9 +58,11 @@ struct rpc_call {
     int64_t deadline_us;
     struct arena arena;
 
-    /* The answer, set on the way out. */
+    /* The answer, set on the way out: message is "" when OK, response_size the packed size of the response.
+     */
     enum status status;
     const char *message;
+    size_t response_size;
     struct rpc_header trailers[RPC_TRAILERS_MAX];
     size_t n_trailers;
 };
@@ -64,7 +70,8 @@ struct rpc_call {
 /* Value of the first header with this (lower-case) name; NULL when there is none. */
 const char *rpc_call_header(const struct rpc_call *call, const char *name);
 
-/* Adds a trailer; both strings must live as long as the call. Ignored when there are RPC_TRAILERS_MAX already. */
+/* Adds a trailer; both strings must live as long as the call. Ignored when there are RPC_TRAILERS_MAX
+ * already. */
 void rpc_call_add_trailer(struct rpc_call *call, const char *name, const char *value);
 
 /* Answers OK. `response` is of the method's output type and may live on the caller's stack. */

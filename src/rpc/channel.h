@@ -1,10 +1,10 @@
 /*
- * RPC client: calls over one nng REQ socket, up to `contexts` at once, usable directly or under the stubs that protoc-c
- * generates (ProtobufCService).
+ * RPC client: calls over one nng REQ socket, up to `contexts` at once, usable directly or under the stubs
+ * that protoc-c generates (ProtobufCService).
  *
- * A call is one attempt. If the connection is lost while it waits, it fails with UNAVAILABLE at once: whether the server has
- * done it is unknown, and an idempotent request may simply be sent again (rpc_channel_call_retry does). While there is no
- * connection a call waits for one until its timeout.
+ * A call is one attempt. If the connection is lost while it waits, it fails with UNAVAILABLE at once: whether
+ * the server has done it is unknown, and an idempotent request may simply be sent again
+ * (rpc_channel_call_retry does). While there is no connection a call waits for one until its timeout.
  */
 #ifndef RPC_CHANNEL_H
 #define RPC_CHANNEL_H
@@ -43,36 +43,38 @@ struct rpc_result {
 typedef void rpc_done(void *arg, const struct rpc_result *result);
 
 /* Does not wait for the connection. The caller owns *ret_channel. */
-MUST_USE enum status rpc_channel_open(const struct rpc_channel_config *config, struct rpc_channel **ret_channel,
-                                      struct diag *diag);
+MUST_USE enum status rpc_channel_open(const struct rpc_channel_config *config,
+                                      struct rpc_channel **ret_channel, struct diag *diag);
 
 /* Calls under way end with CANCELLED first. NULL is fine. Not from within rpc_done. */
 void rpc_channel_close(struct rpc_channel *channel);
 
 /*
- * Sends `request` (read before this returns) to the method. RESOURCE_EXHAUSTED when all contexts are busy: then `done` is not
- * called. timeout_us > 0; it is also sent to the server as the call's deadline.
+ * Sends `request` (read before this returns) to the method. RESOURCE_EXHAUSTED when all contexts are busy:
+ * then `done` is not called. timeout_us > 0; it is also sent to the server as the call's deadline.
  */
 MUST_USE enum status rpc_channel_call(struct rpc_channel *channel, const ProtobufCServiceDescriptor *service,
                                       const char *method, const ProtobufCMessage *request, int64_t timeout_us,
                                       rpc_done *done, void *arg);
 
 /*
- * The same, waiting for the answer, which is unpacked into `arena`. Repeats on UNAVAILABLE and RESOURCE_EXHAUSTED with exponential
- * backoff and full jitter until timeout_us is over when `idempotent` says that a repeat does no harm.
+ * The same, waiting for the answer, which is unpacked into `arena`. Repeats on UNAVAILABLE and
+ * RESOURCE_EXHAUSTED with exponential backoff and full jitter until timeout_us is over when `idempotent` says
+ * that a repeat does no harm.
  */
-MUST_USE enum status rpc_channel_call_wait(struct rpc_channel *channel, const ProtobufCServiceDescriptor *service,
-                                           const char *method, const ProtobufCMessage *request, int64_t timeout_us,
+MUST_USE enum status rpc_channel_call_wait(struct rpc_channel *channel,
+                                           const ProtobufCServiceDescriptor *service, const char *method,
+                                           const ProtobufCMessage *request, int64_t timeout_us,
                                            bool idempotent, struct arena *arena,
                                            const ProtobufCMessage **ret_response, struct diag *diag);
 
 /*
- * For generated stubs, e.g. panic__v1__panic_service__get_panic(service, &request, closure, data): the closure gets
- * NULL when the call failed; rpc_channel_last_error() says why, inside the closure only. Owned by the channel; calls use the
- * timeout given here. NULL when memory is short.
+ * For generated stubs, e.g. panic__v1__panic_service__get_panic(service, &request, closure, data): the
+ * closure gets NULL when the call failed; rpc_channel_last_error() says why, inside the closure only. Owned
+ * by the channel; calls use the timeout given here. NULL when memory is short.
  */
-ProtobufCService *rpc_channel_service(struct rpc_channel *channel, const ProtobufCServiceDescriptor *descriptor,
-                                      int64_t timeout_us);
+ProtobufCService *rpc_channel_service(struct rpc_channel *channel,
+                                      const ProtobufCServiceDescriptor *descriptor, int64_t timeout_us);
 const struct rpc_result *rpc_channel_last_error(void);
 
 #endif

@@ -9,7 +9,8 @@
 #include "rpc/router.h"
 
 struct rpc_health {
-    /* True between "every listener serves" and the beginning of the drain. Written by panicd, read by any thread. */
+    /* True between "every listener serves" and the beginning of the drain. Written by panicd, read by any
+     * thread. */
     atomic_bool serving;
     /* To look up services by name; set once before serving. Not owned. */
     const struct rpc_router *router;

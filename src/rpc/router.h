@@ -1,5 +1,6 @@
 /*
- * The method table, made from protobuf-c's service descriptors: full path → handler, message types, statistics.
+ * The method table, made from protobuf-c's service descriptors: full path → handler, message types,
+ * statistics.
  */
 #ifndef RPC_ROUTER_H
 #define RPC_ROUTER_H
@@ -18,6 +19,9 @@ struct rpc_binding {
     /* Method name in its service, "CreatePanic". */
     const char *method;
     rpc_handler *handler;
+    /* Changes nothing: may be answered DEADLINE_EXCEEDED, without being run, when its deadline is past. False
+     * for any write. */
+    bool read_only;
 };
 
 /* A service and who handles its methods. A method without binding answers UNIMPLEMENTED. */
@@ -33,8 +37,10 @@ struct rpc_method {
     const char *path;
     const ProtobufCServiceDescriptor *service;
     const ProtobufCMethodDescriptor *descriptor;
+    /* NULL when it has no binding. */
     rpc_handler *handler;
     void *ctx;
+    bool read_only;
     /* Finished calls by status, and from arrival to answer in µs. */
     struct counter finished[STATUS_COUNT];
     struct histogram latency_us;
@@ -42,7 +48,8 @@ struct rpc_method {
 
 struct rpc_router;
 
-/* The descriptors must outlive the router. A binding to a method that the service does not have is a programmer's error. */
+/* The descriptors must outlive the router. A binding to a method that the service does not have is a
+ * programmer's error. */
 MUST_USE enum status rpc_router_new(const struct rpc_service *services, size_t n_services,
                                     struct rpc_router **ret_router);
 void rpc_router_free(struct rpc_router *router);
@@ -54,10 +61,12 @@ struct rpc_method *rpc_router_find(const struct rpc_router *router, const char *
 struct rpc_method *rpc_router_methods(const struct rpc_router *router, size_t *ret_n);
 
 /*
- * Scans and unpacks `payload` into the call's arena and calls the handler; answers the call itself when the payload is bad
- * or the deadline is past for a method that is not a write. The transport has set everything but method and request.
+ * Scans and unpacks `payload` into the call's arena and calls the handler; answers the call itself when the
+ * payload is bad or the deadline is past for a read_only method. The transport has set everything but method
+ * and request.
  */
-void rpc_router_dispatch(struct rpc_method *method, struct rpc_call *call, const uint8_t *payload, size_t length);
+void rpc_router_dispatch(struct rpc_method *method, struct rpc_call *call, const uint8_t *payload,
+                         size_t length);
 
 /* For transports that decode on their own: calls the handler with a request already decoded. */
 void rpc_router_invoke(struct rpc_method *method, struct rpc_call *call, const ProtobufCMessage *request);

@@ -1,6 +1,7 @@
 /*
- * The guard before every unpack. protobuf-c's unpack trusts its input: it recurses without a limit, multiplies memory and
- * checks no UTF-8. scan_message() walks the bytes by descriptor first, without allocating, and refuses what unpack must not see.
+ * The guard before every unpack. protobuf-c's unpack trusts its input: it recurses without a limit,
+ * multiplies memory and checks no UTF-8. scan_message() walks the bytes by descriptor first, without
+ * allocating, and refuses what unpack must not see.
  *
  * What it passes, protobuf_c_message_unpack() unpacks. The same scan guards nng and HTTP.
  */
@@ -24,12 +25,12 @@ struct scan_limits {
 extern const struct scan_limits scan_limits_default;
 
 /*
- * OK, or INVALID_ARGUMENT with the path of the field in diag ("metadata.fields.value: text is not valid UTF-8").
- * Refused: truncated or overlong varints, lengths beyond the enclosing message, field number 0, groups, a wire type that
- * does not fit a known field, text that is not UTF-8 or holds NUL, too deep, too many.
- * `limits` NULL = the default.
+ * OK, or INVALID_ARGUMENT with the path of the field in diag ("metadata.fields.value: text is not valid
+ * UTF-8"). Refused: truncated or overlong varints, lengths beyond the enclosing message, field number 0,
+ * groups, a wire type that does not fit a known field, text that is not UTF-8 or holds NUL, too deep, too
+ * many. `limits` NULL = the default.
  */
-MUST_USE enum status scan_message(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data, size_t length,
-                                  const struct scan_limits *limits, struct diag *diag);
+MUST_USE enum status scan_message(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data,
+                                  size_t length, const struct scan_limits *limits, struct diag *diag);
 
 #endif

@@ -1,16 +1,21 @@
 /*
- * RPC server: the envelope of proto/rpc/v1 on one nng REP socket with many contexts and any number of listeners.
+ * RPC server: the envelope of proto/rpc/v1 on one nng REP socket with many contexts and any number of
+ * listeners.
  *
- * Each context is a small state machine: receive → (handler) → send → receive. As many calls are under way as there
- * are contexts; with none free, nng stops reading from its peers, and overload becomes back-pressure in TCP.
+ * Each context is a small state machine: receive → (handler) → send → receive. As many calls are under way as
+ * there are contexts; with none free, nng stops reading from its peers, and overload becomes back-pressure in
+ * TCP.
  *
- * Life: rpc_server_start → rpc_server_close (refuse new: listeners closed, late requests get UNAVAILABLE) →
- * rpc_server_stop (wait for calls under way to be finished) → rpc_server_free.
+ * Life: rpc_server_start → rpc_server_close (refuse new: new connections are turned away, late requests on
+ * open ones get UNAVAILABLE) → rpc_server_stop (wait for calls under way to be finished and answered, then
+ * close the listeners, which nng cannot do without ending their connections) → rpc_server_free.
  */
 #ifndef RPC_SERVER_H
 #define RPC_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/status.h"
 #include "rpc/router.h"
@@ -31,6 +36,9 @@ struct rpc_server_config {
     /* PEM files, for tls+tcp URLs only; otherwise NULL. */
     const char *tls_cert_file;
     const char *tls_key_file;
+    /* Serve tcp:// URLs beyond loopback, where anybody on the way can read and change the calls; refused
+     * otherwise. */
+    bool allow_plain;
     /* Identity of every call. Must outlive the server. */
     const char *tenant;
 };
@@ -45,8 +53,9 @@ struct rpc_server_stats {
 };
 
 /*
- * Listens on every URL, or on none. INVALID_ARGUMENT for a URL that cannot be served, UNAVAILABLE when an address is in
- * use or cannot be bound; diag names the URL and the mend. `config` is copied. The caller owns *ret_server.
+ * Listens on every URL, or on none. INVALID_ARGUMENT for a URL that cannot be served, UNAVAILABLE when an
+ * address is in use or cannot be bound; diag names the URL and the mend. `config` is copied. The caller owns
+ * *ret_server.
  */
 MUST_USE enum status rpc_server_start(const struct rpc_server_config *config, struct rpc_server **ret_server,
                                       struct diag *diag);

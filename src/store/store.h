@@ -1,18 +1,20 @@
 /*
  * The store: where panics and responders are durable. The truth; everything else is a copy or a hint.
  *
- * Writes come in batches: store_apply() runs a batch in one transaction and returns after it is on stable storage, with
- * an outcome for each operation. Reads see committed state only, run beside writes, and never wait for one.
+ * Writes come in batches: store_apply() runs a batch in one transaction and returns after it is on stable
+ * storage, with an outcome for each operation. Reads see committed state only, run beside writes, and never
+ * wait for one.
  *
- * Two kinds stand behind this header: memory (store/memory.c) and SQLite (store/sqlite.c). One suite, tests/unit/store,
- * runs over both.
+ * Two kinds stand behind this header: memory (store/memory.c) and SQLite (store/sqlite.c). One suite,
+ * tests/unit/store, runs over both.
  *
- * Failures of a whole batch: RESOURCE_EXHAUSTED (disk full; nothing was changed, later batches may succeed again), and
- * DATA_LOSS for any I/O error: then nobody knows what is on the disk, and the caller must end the process without
- * acknowledging anything (reference: docs/ARCHITECTURE.md, "Fail-stop").
+ * Failures of a whole batch: RESOURCE_EXHAUSTED (disk full, no memory; nothing was changed, later batches may
+ * succeed again), and DATA_LOSS for any I/O error: then nobody knows what is on the disk, and the caller must
+ * end the process without acknowledging anything (reference: docs/ARCHITECTURE.md, "Fail-stop"). Reads fail
+ * in the same two ways.
  *
- * Ownership: what an operation points to is the caller's and must live until store_apply returns; what a read or an
- * outcome points to lives in the arena that the caller gave.
+ * Ownership: what an operation points to is the caller's and must live until store_apply returns; what a read
+ * or an outcome points to lives in the arena that the caller gave.
  *
  * Any thread may call anything at any time between open and close.
  */
@@ -33,6 +35,8 @@
 #define STORE_RESPONDER_ID_MAX 64
 #define STORE_BATCH_MAX 1024
 #define STORE_PAGE_MAX 500
+/* Longest content of a panic or responder, in bytes. */
+#define STORE_CONTENT_MAX (1024 * 1024)
 
 struct bytes {
     const uint8_t *data;
@@ -47,9 +51,9 @@ struct store_location {
 };
 
 /*
- * A panic as it is stored. `status`, `stage` and `responder state` are numbers that mean something to panic/ only; the
- * store needs to know three things of a panic, and they have fields of their own: when somebody must look at it again,
- * whether it waits for a responder, and which responder is bound to it.
+ * A panic as it is stored. `status`, `stage` and `responder state` are numbers that mean something to panic/
+ * only; the store needs to know three things of a panic, and they have fields of their own: when somebody
+ * must look at it again, whether it waits for a responder, and which responder is bound to it.
  */
 struct store_panic {
     const char *tenant;
@@ -65,14 +69,16 @@ struct store_panic {
     int64_t update_time_us;
     /* When the due scan must find it; 0 = closed, never. */
     int64_t next_action_at_us;
-    /* NULL = none yet. Stays after the panic is closed; `assigned` says whether the responder is bound by it now. */
+    /* NULL = none yet. Stays after the panic is closed; `assigned` says whether the responder is bound by it
+     * now. */
     const char *responder_id;
     bool assigned;
     int64_t assign_time_us;
     double distance_m;
     /* How it ended; NULL = open. */
     const char *outcome;
-    /* What the creator sent, in canonical form: never changes, and two creates are the same if this is equal. */
+    /* What the creator sent, in canonical form: never changes, and two creates are the same if this is equal.
+     */
     struct bytes content;
 };
 
@@ -88,8 +94,11 @@ struct store_responder {
     struct id panic_id;
 };
 
-/* One state change, appended in the transaction of the change. Key: (tenant, panic, version after the change). */
+/* One state change, appended in the transaction of the change. Key: (tenant, panic, version after the
+ * change). */
 struct store_event {
+    /* Read only: the panic's version after the change. */
+    uint64_t version;
     int64_t at_us;
     /* Lower-case words: "assigned", "retry"…; who: "dispatch", "api"… */
     const char *type;
@@ -98,22 +107,28 @@ struct store_event {
     uint8_t to_stage;
 };
 
+/*
+ * Besides the outcomes below, any op may end in INVALID_ARGUMENT (a tenant, id, text, number or content
+ * outside the bounds above) and one that reads back in RESOURCE_EXHAUSTED (its arena is full). An op whose
+ * outcome is neither OK nor a replay left nothing behind, and the others of the batch are not touched by it.
+ */
 enum store_op_kind {
     /*
-     * Insert op->panic (version 1; its creation is event 1 and needs no row).
-     * Outcome: OK; or, if the id is taken: OK with `replayed` and *existing when the content is equal, ALREADY_EXISTS
-     * when it is not. A replay is durable like the original when store_apply returns.
+     * Insert op->panic (version 1, not assigned; its creation is event 1 and needs no row).
+     * Outcome: OK; or, if the id is taken: OK with `replayed` and *existing when the content is equal,
+     * ALREADY_EXISTS when it is not. A replay is durable like the original when store_apply returns.
      */
     STORE_CREATE,
     /*
-     * Replace the mutable part of op->panic and append op->event, if the stored version is op->panic->version - 1.
-     * If the panic gains a responder (`assigned`, stored one not assigned), that responder must not be bound by
-     * another panic; it is bound now. If it loses it, the responder is freed.
-     * Outcome: OK; ABORTED when the version differs or the responder is bound: then nothing of this op was done;
-     * NOT_FOUND.
+     * Replace the mutable part of op->panic (all but create_time_us and content, which are not looked at) and
+     * append op->event (NULL = none), if the stored version is op->panic->version - 1. If the panic gains a
+     * responder (`assigned`, stored one not assigned), that responder must not be bound by another panic; it
+     * is bound now. If it loses it, the responder is freed. Outcome: OK; ABORTED when the version differs or
+     * the responder is bound: then nothing of this op was done; NOT_FOUND.
      */
     STORE_UPDATE,
-    /* Insert or replace op->responder. Does not change what binds it. Outcome: OK, with *existing_responder read back. */
+    /* Insert or replace op->responder. Does not change what binds it. Outcome: OK, with *existing_responder
+       read back. */
     STORE_PUT_RESPONDER,
 };
 
@@ -122,7 +137,8 @@ struct store_op {
     const struct store_panic *panic;
     const struct store_event *event;
     const struct store_responder *responder;
-    /* Where `existing` is put; one per op, so that it can be the arena of the op's RPC call. */
+    /* Where what is read back is put; one per op, so that it can be the arena of the op's RPC call. Not for
+     * updates. */
     struct arena *arena;
 
     /* Set by store_apply. */
@@ -151,23 +167,34 @@ struct store_counts {
 struct store_stats {
     struct counter batches;
     struct counter ops;
+    /* Whole batches, from the call to stable storage. */
     struct histogram commit_us;
+    /* Length of SQLite's write-ahead log in pages after the last batch; 0 for memory. */
+    _Atomic uint64_t wal_pages;
 };
 
 struct store;
 
-/* What a kind of store implements. Contracts as of the functions below, which check their arguments and call these. */
+/*
+ * What a kind of store implements. Contracts as of the functions below, which check their arguments and call
+ * these. apply gets ops whose outcome says whether they are well-formed, and leaves those alone that are not.
+ */
 struct store_ops {
     void (*close)(struct store *store);
     enum status (*apply)(struct store *store, struct store_op *ops, size_t n);
     enum status (*get)(struct store *store, const char *tenant, const struct id *id, struct arena *arena,
                        struct store_panic *ret_panic);
-    enum status (*list)(struct store *store, const char *tenant, const struct id *after, uint8_t status, size_t max,
-                        struct arena *arena, struct store_panic *ret_panics, size_t *ret_n);
+    enum status (*list)(struct store *store, const char *tenant, const struct id *after, uint8_t status,
+                        size_t max, struct arena *arena, struct store_panic *ret_panics, size_t *ret_n);
+    enum status (*events)(struct store *store, const char *tenant, const struct id *id,
+                          uint64_t after_version, size_t max, struct arena *arena,
+                          struct store_event *ret_events, size_t *ret_n);
     enum status (*list_responders)(struct store *store, const char *tenant, const char *after, size_t max,
-                                   struct arena *arena, struct store_responder *ret_responders, size_t *ret_n);
+                                   struct arena *arena, struct store_responder *ret_responders,
+                                   size_t *ret_n);
     enum status (*all_responders)(struct store *store,
-                                  void (*visit)(void *ctx, const struct store_responder *responder), void *ctx);
+                                  void (*visit)(void *ctx, const struct store_responder *responder),
+                                  void *ctx);
     enum status (*due)(struct store *store, int64_t before_us, int64_t after_us, size_t max,
                        struct store_key *ret_keys, size_t *ret_n);
     enum status (*waiting)(struct store *store, size_t max, struct store_key *ret_keys, size_t *ret_n);
@@ -181,52 +208,67 @@ struct store {
 };
 
 /*
- * Opens what `url` names: "memory:" or "sqlite:PATH" (created if it does not exist; an existing file that is no database,
- * damaged, or of a newer schema is refused and left untouched). INVALID_ARGUMENT for another form, FAILED_PRECONDITION for
- * a file that is refused, UNAVAILABLE when the path cannot be opened or another process has it open; diag says which and
- * how to mend it. The caller owns *ret_store.
+ * Opens what `url` names: "memory:" or "sqlite:PATH" (created if it does not exist; an existing file that is
+ * no database, damaged, or of a newer schema is refused and left untouched). INVALID_ARGUMENT for another
+ * form, FAILED_PRECONDITION for a file that is refused, UNAVAILABLE when the path cannot be opened or another
+ * process has it open; diag says which and how to mend it. The caller owns *ret_store.
  */
 MUST_USE enum status store_open(const char *url, struct store **ret_store, struct diag *diag);
 
 /* Closes and frees. NULL is fine. No other call may be under way. */
 void store_close(struct store *store);
 
-/* One transaction; at most STORE_BATCH_MAX ops. Each op's outcome is set only when OK is returned. May block on disk. */
+/* One transaction; at most STORE_BATCH_MAX ops. Each op's outcome is set only when OK is returned. May block
+ * on disk. */
 MUST_USE enum status store_apply(struct store *store, struct store_op *ops, size_t n);
 
 /* NOT_FOUND; RESOURCE_EXHAUSTED when the arena is full. */
-MUST_USE enum status store_get(struct store *store, const char *tenant, const struct id *id, struct arena *arena,
-                               struct store_panic *ret_panic);
+MUST_USE enum status store_get(struct store *store, const char *tenant, const struct id *id,
+                               struct arena *arena, struct store_panic *ret_panic);
 
 /*
- * Panics of a tenant in the order of their ids, beginning behind `after` (NULL = from the start), of one status (0 = all).
- * At most `max` (<= STORE_PAGE_MAX); fewer, but at least one if there is one, when the arena is nearly full; so that
- * only *ret_n == 0 means that there are no more.
+ * Panics of a tenant in the order of their ids, beginning behind `after` (NULL = from the start), of one
+ * status (0 = all). At most `max` (<= STORE_PAGE_MAX); fewer, but at least one if there is one, when the
+ * arena is nearly full; so that only *ret_n == 0 means that there are no more.
  */
-MUST_USE enum status store_list(struct store *store, const char *tenant, const struct id *after, uint8_t status,
-                                size_t max, struct arena *arena, struct store_panic *ret_panics, size_t *ret_n);
+MUST_USE enum status store_list(struct store *store, const char *tenant, const struct id *after,
+                                uint8_t status, size_t max, struct arena *arena,
+                                struct store_panic *ret_panics, size_t *ret_n);
+
+/*
+ * The events of a panic in order, beginning behind `after_version` (0 = from the start); pages as above. An
+ * unknown panic has none.
+ */
+MUST_USE enum status store_events(struct store *store, const char *tenant, const struct id *id,
+                                  uint64_t after_version, size_t max, struct arena *arena,
+                                  struct store_event *ret_events, size_t *ret_n);
 
 /* The same for responders, in the byte order of their ids. */
-MUST_USE enum status store_list_responders(struct store *store, const char *tenant, const char *after, size_t max,
-                                           struct arena *arena, struct store_responder *ret_responders,
-                                           size_t *ret_n);
+MUST_USE enum status store_list_responders(struct store *store, const char *tenant, const char *after,
+                                           size_t max, struct arena *arena,
+                                           struct store_responder *ret_responders, size_t *ret_n);
 
-/* Calls visit for every responder of every tenant; what it gets is valid during the call only. For the start. */
+/*
+ * Calls visit for every responder of every tenant; what it gets is valid during the call only, and it must
+ * not call the store. For the start.
+ */
 MUST_USE enum status store_all_responders(struct store *store,
                                           void (*visit)(void *ctx, const struct store_responder *responder),
                                           void *ctx);
 
 /*
- * Open panics whose next_action_at_us is at most before_us, or at least after_us (times that cannot be true, left by a clock
- * that was ahead), earliest first.
+ * Open panics whose next_action_at_us is at most before_us, or at least after_us (times that cannot be true,
+ * left by a clock that was ahead), earliest first.
  */
 MUST_USE enum status store_due(struct store *store, int64_t before_us, int64_t after_us, size_t max,
                                struct store_key *ret_keys, size_t *ret_n);
 
 /* Waiting panics of all tenants, oldest creation first. */
-MUST_USE enum status store_waiting(struct store *store, size_t max, struct store_key *ret_keys, size_t *ret_n);
+MUST_USE enum status store_waiting(struct store *store, size_t max, struct store_key *ret_keys,
+                                   size_t *ret_n);
 
-/* Counts; may take time proportional to the number of panics, so not for the hot path. */
-MUST_USE enum status store_counts(struct store *store, int64_t overdue_before_us, struct store_counts *ret_counts);
+/* Takes time proportional to the number of open panics, not of all: for the auditor, not for the hot path. */
+MUST_USE enum status store_counts(struct store *store, int64_t overdue_before_us,
+                                  struct store_counts *ret_counts);
 
 #endif

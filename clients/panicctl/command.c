@@ -1,0 +1,59 @@
+#include "panicctl/command.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+void command_parse(const char *name, const struct argp *argp, int argc, char **argv, void *input)
+{
+    char full_name[64];
+    snprintf(full_name, sizeof(full_name), "panicctl %s", name);
+    char *own_name = argv[0];
+    argv[0] = full_name;
+    argp_parse(argp, argc, argv, 0, NULL, input);
+    argv[0] = own_name;
+}
+
+bool command_connect(struct context *context)
+{
+    struct diag diag = {0};
+    enum status status =
+        panic_client_open_tls(context->globals.server, context->globals.tls_ca, &context->client, &diag);
+    if (status != STATUS_OK) {
+        fprintf(stderr, "panicctl: --server: %s\n", diag.text);
+    }
+    return status == STATUS_OK;
+}
+
+int command_fail(const struct context *context, enum status status, const struct diag *diag)
+{
+    fprintf(stderr, "panicctl: %s: %s\n", status_name(status), diag->text);
+    if (status == STATUS_UNAVAILABLE || status == STATUS_DEADLINE_EXCEEDED) {
+        fprintf(stderr, "panicctl: is panicd running at %s? Name another address with --server.\n",
+                context->globals.server);
+    }
+    return status == STATUS_INVALID_ARGUMENT ? EX_USAGE : EXIT_FAILURE;
+}
+
+void *command_alloc(struct context *context, size_t size)
+{
+    void *memory = arena_alloc_zero(&context->arena, size);
+    if (memory == NULL) {
+        fprintf(stderr, "panicctl: out of memory\n");
+        exit(EX_OSERR); /* NOLINT(concurrency-mt-unsafe): nothing else runs that could exit */
+    }
+    return memory;
+}
+
+double command_number(struct argp_state *state, const char *option, const char *text, double min, double max)
+{
+    char *end;
+    errno = 0;
+    double value = strtod(text, &end);
+    if (end == text || *end != 0 || errno != 0 || !isfinite(value) || value < min || value > max) {
+        argp_error(state, "%s: \"%s\" is not a number between %g and %g", option, text, min, max);
+    }
+    return value;
+}

@@ -1,0 +1,429 @@
+/*
+ * Two threads: the worker of a one-worker pool, which takes hints, and the scanner. Both work off batches
+ * under `batch_lock`, so that there is one batch at a time and one set of buffers for it.
+ *
+ * Why nothing is forgotten: a panic leaves the due index only by a committed change that gives it a new time
+ * or closes it. Why nobody is sent twice: a change is compare-and-set on the panic's version, and it binds
+ * the responder in the same statement that checks that nobody else has. The roster's own marking only avoids
+ * vain attempts.
+ *
+ * Hints travel as indices into `hints`; a free list of indices (a ring) makes hinting free of malloc. No free
+ * index: the hint is dropped, the due scan is there for that.
+ */
+#include "panic/dispatch.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "core/pool.h"
+#include "core/ring.h"
+#include "panic/fail_stop.h"
+#include "panic/lifecycle.h"
+#include "panic/v1/panic_service.pb-c.h"
+#include "panic/view.h"
+#include "rpc/alloc.h"
+
+#define HINTS_MAX 4096
+#define BATCH_MAX 256
+#define SCAN_EVERY_US (500 * US_PER_MS)
+#define AUDIT_EVERY_US (5 * US_PER_S)
+#define AUDIT_MAX 1000
+/* Rows of a batch with their content, and the messages made from them. */
+#define BATCH_ARENA_MAX ((size_t)64 * 1024 * 1024)
+#define BATCH_ARENA_FIRST (256 * 1024)
+
+struct hint {
+    char tenant[STORE_TENANT_MAX + 1];
+    struct id id;
+};
+
+/* One panic of a batch: as read, as it is to be, and what was taken from the roster for it. */
+struct job {
+    struct store_panic before;
+    struct store_panic after;
+    struct store_event event;
+    const Panic__V1__CreatePanicRequest *content;
+    struct roster_match match;
+    bool took;
+    struct view_key key;
+    bool held;
+};
+
+struct dispatch {
+    struct dispatch_config config;
+    struct pool *pool;
+    struct ring *free_hints;
+    struct hint hints[HINTS_MAX];
+
+    /* One batch at a time: the holder owns these. */
+    pthread_mutex_t batch_lock;
+    struct job jobs[BATCH_MAX];
+    struct store_op ops[BATCH_MAX];
+    struct store_key keys[BATCH_MAX];
+    struct arena arena;
+
+    pthread_t scanner;
+    bool stopped;
+    pthread_mutex_t scan_lock;
+    pthread_cond_t scan_wake;
+    /* Under scan_lock. */
+    bool stopping;
+    bool responder_freed;
+
+    struct counter assigned;
+    struct counter unassigned;
+    struct counter overtaken;
+    struct counter hints_dropped;
+    _Atomic uint64_t overdue;
+};
+
+static struct store_location place_of(const Panic__V1__CreatePanicRequest *content)
+{
+    if (content->location == NULL) {
+        return (struct store_location){.known = false};
+    }
+    return (struct store_location){
+        .known = true, .lat = content->location->lat, .lng = content->location->lng};
+}
+
+/*
+ * What is to be done about the panic; false when nothing is. A waiting panic that is not due yet is tried
+ * when it comes along, but a vain try is not written down: otherwise every freed responder would cost a write
+ * for each panic that waits.
+ */
+static bool decide(struct dispatch *dispatch, struct job *job, int64_t now_us)
+{
+    struct lifecycle_command command = {.actor = "dispatch", .distance_m = -1};
+    bool due = lifecycle_is_due(&job->before, now_us);
+    if (lifecycle_needs_responder(&job->before)) {
+        struct store_location place = place_of(job->content);
+        job->took = roster_take(dispatch->config.roster, job->before.tenant, &place, &job->match);
+        bool first_look = !job->before.waiting;
+        if (!job->took && !due && !first_look) {
+            return false;
+        }
+        command.kind = job->took ? LIFECYCLE_ASSIGN : LIFECYCLE_NO_RESPONDER;
+        command.responder_id = job->match.responder_id;
+        command.distance_m = job->match.distance_m;
+    } else if (due) {
+        command.kind = LIFECYCLE_REVIEW;
+    } else {
+        return false;
+    }
+    return lifecycle_apply(&job->before, &command, now_us, &job->after, &job->event) == STATUS_OK;
+}
+
+/* Reads the panic; false when it is gone, closed, or does not fit into the batch any more. */
+static bool load(struct dispatch *dispatch, const struct store_key *key, struct job *job)
+{
+    *job = (struct job){0};
+    enum status status =
+        store_get(dispatch->config.store, key->tenant, &key->id, &dispatch->arena, &job->before);
+    fail_stop_on_data_loss(status, "dispatch");
+    if (status != STATUS_OK || !lifecycle_is_open(&job->before)) {
+        return false;
+    }
+    ProtobufCAllocator allocator = rpc_arena_allocator(&dispatch->arena);
+    job->content = panic__v1__create_panic_request__unpack(&allocator, job->before.content.length,
+                                                           job->before.content.data);
+    return job->content != NULL;
+}
+
+static void give_back(struct dispatch *dispatch, struct job *job)
+{
+    if (job->took) {
+        roster_release(dispatch->config.roster, job->before.tenant, job->match.responder_id);
+    }
+}
+
+static void note_change(struct dispatch *dispatch, struct job *job)
+{
+    struct counter *counter = job->took ? &dispatch->assigned : &dispatch->unassigned;
+    counter_add(counter, 1);
+    if (strcmp(job->event.type, "review") == 0) {
+        char id[ID_TEXT_SIZE];
+        log_warn(
+            "panic still open", log_str("id", id_format(&job->after.id, id)),
+            log_str("responder", job->after.responder_id),
+            log_int("minutes", (job->after.update_time_us - job->after.create_time_us) / (60 * US_PER_S)));
+    }
+    const Panic__V1__Panic *panic = view_build(&job->after, job->content, &dispatch->arena);
+    view_cache_put(dispatch->config.cache, &job->after, panic, &dispatch->arena);
+}
+
+/*
+ * Works off up to BATCH_MAX panics. Returns how many were changed; 0 also when the store has no room, so that
+ * callers who loop until there is nothing to do come to an end. Holds batch_lock.
+ */
+static size_t run_batch(struct dispatch *dispatch, const struct store_key *keys, size_t n)
+{
+    int64_t now_us = clock_wall_us(dispatch->config.clock);
+    size_t n_jobs = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct job *job = &dispatch->jobs[n_jobs];
+        if (load(dispatch, &keys[i], job) && decide(dispatch, job, now_us)) {
+            job->key = view_key(job->before.tenant, &job->before.id);
+            job->held = view_cache_hold(dispatch->config.cache, &job->key);
+            dispatch->ops[n_jobs] = (struct store_op){
+                .kind = STORE_UPDATE, .panic = &job->after, .event = &job->event, .arena = &dispatch->arena};
+            n_jobs++;
+        }
+    }
+    enum status status = n_jobs > 0 ? store_apply(dispatch->config.store, dispatch->ops, n_jobs) : STATUS_OK;
+    fail_stop_on_data_loss(status, "dispatch");
+    size_t changed = 0;
+    for (size_t i = 0; i < n_jobs; i++) {
+        struct job *job = &dispatch->jobs[i];
+        if (status == STATUS_OK && dispatch->ops[i].outcome == STATUS_OK) {
+            note_change(dispatch, job);
+            changed++;
+        } else {
+            counter_add(&dispatch->overtaken, 1);
+            give_back(dispatch, job);
+        }
+        if (job->held) {
+            view_cache_let_go(dispatch->config.cache, &job->key);
+        }
+    }
+    arena_reset(&dispatch->arena);
+    return changed;
+}
+
+/* The ring has twice the room that all hints need, so it is never full. */
+static void return_hint(struct dispatch *dispatch, struct hint *hint)
+{
+    bool returned = ring_push(dispatch->free_hints, hint);
+    assert(returned);
+}
+
+static void run_hints(void *ctx, unsigned worker, void **items, size_t n)
+{
+    (void)worker;
+    struct dispatch *dispatch = ctx;
+    pthread_mutex_lock(&dispatch->batch_lock);
+    for (size_t i = 0; i < n; i++) {
+        const struct hint *hint = items[i];
+        memcpy(dispatch->keys[i].tenant, hint->tenant, sizeof(hint->tenant));
+        dispatch->keys[i].id = hint->id;
+        return_hint(dispatch, items[i]);
+    }
+    run_batch(dispatch, dispatch->keys, n);
+    pthread_mutex_unlock(&dispatch->batch_lock);
+}
+
+void dispatch_hint(struct dispatch *dispatch, const char *tenant, const struct id *id)
+{
+    void *item;
+    if (!ring_pop(dispatch->free_hints, &item)) {
+        counter_add(&dispatch->hints_dropped, 1);
+        return;
+    }
+    struct hint *hint = item;
+    size_t length = strnlen(tenant, STORE_TENANT_MAX);
+    memcpy(hint->tenant, tenant, length);
+    hint->tenant[length] = 0;
+    hint->id = *id;
+    if (pool_submit(dispatch->pool, hint) != STATUS_OK) {
+        counter_add(&dispatch->hints_dropped, 1);
+        return_hint(dispatch, hint);
+    }
+}
+
+static bool is_stopping(struct dispatch *dispatch)
+{
+    pthread_mutex_lock(&dispatch->scan_lock);
+    bool stopping = dispatch->stopping;
+    pthread_mutex_unlock(&dispatch->scan_lock);
+    return stopping;
+}
+
+/* The lock is given up between batches, so that hints of new panics get their turn. */
+static size_t scan_due(struct dispatch *dispatch, int64_t now_us)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&dispatch->batch_lock);
+    enum status status = store_due(dispatch->config.store, now_us, now_us + LIFECYCLE_HORIZON_US, BATCH_MAX,
+                                   dispatch->keys, &n);
+    fail_stop_on_data_loss(status, "due scan");
+    size_t changed = status == STATUS_OK ? run_batch(dispatch, dispatch->keys, n) : 0;
+    pthread_mutex_unlock(&dispatch->batch_lock);
+    return changed;
+}
+
+static size_t scan_waiting(struct dispatch *dispatch)
+{
+    size_t available = roster_available(dispatch->config.roster);
+    if (available == 0) {
+        return 0;
+    }
+    size_t n = 0;
+    pthread_mutex_lock(&dispatch->batch_lock);
+    enum status status = store_waiting(dispatch->config.store, available < BATCH_MAX ? available : BATCH_MAX,
+                                       dispatch->keys, &n);
+    fail_stop_on_data_loss(status, "waiting scan");
+    size_t changed = status == STATUS_OK ? run_batch(dispatch, dispatch->keys, n) : 0;
+    pthread_mutex_unlock(&dispatch->batch_lock);
+    return changed;
+}
+
+/* Reads only, and the caller's own buffer: not a batch. */
+static void audit(struct dispatch *dispatch, struct store_key *keys, int64_t now_us)
+{
+    size_t overdue = 0;
+    enum status status =
+        store_due(dispatch->config.store, now_us - DISPATCH_GRACE_US, INT64_MAX, AUDIT_MAX, keys, &overdue);
+    fail_stop_on_data_loss(status, "audit");
+    if (status != STATUS_OK) {
+        return;
+    }
+    atomic_store(&dispatch->overdue, overdue);
+    if (overdue > 0) {
+        log_error("open panics are overdue", log_int("panics", (int64_t)overdue));
+    }
+}
+
+/* Waits for the next scan; true when it was a freed responder that ended the wait. */
+static bool wait_for_scan(struct dispatch *dispatch, int64_t until_us)
+{
+    struct timespec until = {.tv_sec = until_us / US_PER_S, .tv_nsec = until_us % US_PER_S * 1000};
+    pthread_mutex_lock(&dispatch->scan_lock);
+    int waited = 0;
+    while (!dispatch->stopping && !dispatch->responder_freed && waited == 0) {
+        waited = pthread_cond_timedwait(&dispatch->scan_wake, &dispatch->scan_lock, &until);
+    }
+    bool freed = dispatch->responder_freed;
+    dispatch->responder_freed = false;
+    pthread_mutex_unlock(&dispatch->scan_lock);
+    return freed;
+}
+
+static void *scan(void *arg)
+{
+    struct dispatch *dispatch = arg;
+    struct store_key *audit_keys = calloc(AUDIT_MAX, sizeof(*audit_keys));
+    int64_t next_scan_us = 0;
+    int64_t next_audit_us = monotonic_us() + AUDIT_EVERY_US;
+    while (!is_stopping(dispatch)) {
+        bool freed = wait_for_scan(dispatch, next_scan_us);
+        while (freed && !is_stopping(dispatch) && scan_waiting(dispatch) > 0) {
+        }
+        if (monotonic_us() < next_scan_us) {
+            continue;
+        }
+        while (!is_stopping(dispatch) && scan_due(dispatch, clock_wall_us(dispatch->config.clock)) > 0) {
+        }
+        next_scan_us = monotonic_us() + SCAN_EVERY_US;
+        if (audit_keys != NULL && monotonic_us() >= next_audit_us) {
+            audit(dispatch, audit_keys, clock_wall_us(dispatch->config.clock));
+            next_audit_us = monotonic_us() + AUDIT_EVERY_US;
+        }
+    }
+    free(audit_keys);
+    return NULL;
+}
+
+void dispatch_responder_freed(struct dispatch *dispatch)
+{
+    pthread_mutex_lock(&dispatch->scan_lock);
+    dispatch->responder_freed = true;
+    pthread_cond_signal(&dispatch->scan_wake);
+    pthread_mutex_unlock(&dispatch->scan_lock);
+}
+
+static void init_scan(struct dispatch *dispatch)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&dispatch->batch_lock, NULL);
+    pthread_mutex_init(&dispatch->scan_lock, NULL);
+    pthread_cond_init(&dispatch->scan_wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+static enum status start_hints(struct dispatch *dispatch)
+{
+    enum status status = ring_new(2 * HINTS_MAX, &dispatch->free_hints);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < HINTS_MAX; i++) {
+        return_hint(dispatch, &dispatch->hints[i]);
+    }
+    const struct pool_config config = {.name = "dispatch",
+                                       .workers = 1,
+                                       .capacity = HINTS_MAX,
+                                       .batch_max = BATCH_MAX,
+                                       .run = run_hints,
+                                       .ctx = dispatch};
+    return pool_new(&config, &dispatch->pool);
+}
+
+enum status dispatch_start(const struct dispatch_config *config, struct dispatch **ret_dispatch)
+{
+    struct dispatch *dispatch = calloc(1, sizeof(*dispatch));
+    void *first = malloc(BATCH_ARENA_FIRST);
+    if (dispatch == NULL || first == NULL) {
+        free(dispatch);
+        free(first);
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
+    dispatch->config = *config;
+    arena_init(&dispatch->arena, first, BATCH_ARENA_FIRST, BATCH_ARENA_MAX);
+    init_scan(dispatch);
+    enum status status = start_hints(dispatch);
+    if (status == STATUS_OK && pthread_create(&dispatch->scanner, NULL, scan, dispatch) != 0) {
+        status = STATUS_RESOURCE_EXHAUSTED;
+    }
+    if (status != STATUS_OK) {
+        dispatch->stopped = true;
+        dispatch_free(dispatch);
+        return status;
+    }
+    *ret_dispatch = dispatch;
+    return STATUS_OK;
+}
+
+void dispatch_stop(struct dispatch *dispatch)
+{
+    if (dispatch->stopped) {
+        return;
+    }
+    dispatch->stopped = true;
+    pthread_mutex_lock(&dispatch->scan_lock);
+    dispatch->stopping = true;
+    pthread_cond_signal(&dispatch->scan_wake);
+    pthread_mutex_unlock(&dispatch->scan_lock);
+    pthread_join(dispatch->scanner, NULL);
+    pool_stop(dispatch->pool);
+}
+
+void dispatch_free(struct dispatch *dispatch)
+{
+    if (dispatch == NULL) {
+        return;
+    }
+    dispatch_stop(dispatch);
+    pool_free(dispatch->pool);
+    ring_free(dispatch->free_hints);
+    void *first = dispatch->arena.first;
+    arena_reset(&dispatch->arena);
+    free(first);
+    pthread_cond_destroy(&dispatch->scan_wake);
+    pthread_mutex_destroy(&dispatch->scan_lock);
+    pthread_mutex_destroy(&dispatch->batch_lock);
+    free(dispatch);
+}
+
+struct dispatch_stats dispatch_stats(const struct dispatch *dispatch)
+{
+    return (struct dispatch_stats){.assigned = counter_read(&dispatch->assigned),
+                                   .unassigned = counter_read(&dispatch->unassigned),
+                                   .overtaken = counter_read(&dispatch->overtaken),
+                                   .hints_dropped = counter_read(&dispatch->hints_dropped),
+                                   .overdue = atomic_load(&dispatch->overdue)};
+}

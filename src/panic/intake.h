@@ -1,0 +1,47 @@
+/*
+ * Intake: the one way in which an RPC changes the store, and the only place that acknowledges.
+ *
+ * Group commit: a worker takes what is queued, applies it in one durable transaction, then tells each write
+ * how it ended. There is no timer: while one commit is on its way to the disk, the next batch grows.
+ *
+ * The queue holds at least as many writes as calls can be under way, so it cannot overflow; a write is never
+ * shed, reordered, or dropped for its deadline.
+ */
+#ifndef PANIC_INTAKE_H
+#define PANIC_INTAKE_H
+
+#include "base/metrics.h"
+#include "base/status.h"
+#include "core/pool.h"
+#include "rpc/call.h"
+#include "store/store.h"
+
+struct intake;
+
+/* One write on its way. Lives in the arena of its call. */
+struct intake_write {
+    struct rpc_call *call;
+    struct store_op op;
+    /*
+     * Called on the worker after the commit; finishes the call. `status` is that of the batch: unless it is
+     * OK, nothing was stored and op->outcome says nothing.
+     */
+    void (*done)(void *ctx, struct intake_write *write, const struct store_op *op, enum status status);
+    void *ctx;
+};
+
+/* `calls_max`: how many calls can be under way in all transports together. The store must outlive the intake.
+ */
+MUST_USE enum status intake_new(struct store *store, size_t calls_max, struct intake **ret_intake);
+
+/* Calls done() with UNAVAILABLE at once when the intake is closed. Any thread, never blocks. */
+void intake_submit(struct intake *intake, struct intake_write *write);
+
+/* Finishes what was accepted, then stops. */
+void intake_stop(struct intake *intake);
+/* NULL is fine. */
+void intake_free(struct intake *intake);
+
+struct pool_stats intake_stats(const struct intake *intake);
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * The life of a panic as one pure function: panic × command × now → panic' and the event to record. No clock,
+ * no I/O, no randomness inside, so that every store runs the same rules and a test can run millions of lives.
+ *
+ *     stage (status)            ASSIGN          NO_RESPONDER        REVIEW              RESOLVE
+ *     received (processing)     → accepted      → unassigned        –                   → resolved
+ *     unassigned (processing)   → accepted      unassigned, later   –                   → resolved
+ *     accepted (active)         –               –                   accepted, later     → resolved
+ *     resolved (resolved)       –               –                   –                   –
+ *
+ * "–" is an illegal move: FAILED_PRECONDITION, and nothing changes. Every open panic has a next action at a
+ * time that is never more than LIFECYCLE_HORIZON_US ahead; a closed one has none.
+ */
+#ifndef PANIC_LIFECYCLE_H
+#define PANIC_LIFECYCLE_H
+
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "store/store.h"
+
+/* A new panic that nobody looked at by then is found by the due scan. */
+#define LIFECYCLE_FIRST_LOOK_US (2 * US_PER_S)
+/* Wait after the first vain search for a responder; doubled each time up to the maximum, plus up to 1/8 by
+ * id. */
+#define LIFECYCLE_RETRY_MIN_US (2 * US_PER_S)
+#define LIFECYCLE_RETRY_MAX_US (60 * US_PER_S)
+/* An assigned panic is looked at again this often until it is resolved. */
+#define LIFECYCLE_REVIEW_US (30 * 60 * US_PER_S)
+/* No next action is further ahead than this; one that seems to be comes from a clock that was wrong. */
+#define LIFECYCLE_HORIZON_US (24 * 60 * 60 * US_PER_S)
+
+enum lifecycle_kind {
+    /* A responder was found: responder_id, distance_m. */
+    LIFECYCLE_ASSIGN,
+    /* None was free. */
+    LIFECYCLE_NO_RESPONDER,
+    /* Nobody has closed an assigned panic for LIFECYCLE_REVIEW_US. */
+    LIFECYCLE_REVIEW,
+    /* A person has dealt with it: outcome. */
+    LIFECYCLE_RESOLVE,
+};
+
+struct lifecycle_command {
+    enum lifecycle_kind kind;
+    /* Who commands, for the event: "dispatch", "api". */
+    const char *actor;
+    const char *responder_id;
+    /* -1 = unknown. */
+    double distance_m;
+    const char *outcome;
+};
+
+/* A panic as it is first stored: version 1, received, to be looked at within LIFECYCLE_FIRST_LOOK_US. */
+struct store_panic lifecycle_create(const char *tenant, const struct id *id, struct bytes content,
+                                    int64_t now_us);
+
+/*
+ * OK with the panic after the command and its event, or FAILED_PRECONDITION. The results point to strings of
+ * `panic` and `command`. A `now_us` before the panic's last change counts as that time.
+ */
+MUST_USE enum status lifecycle_apply(const struct store_panic *panic, const struct lifecycle_command *command,
+                                     int64_t now_us, struct store_panic *ret_panic,
+                                     struct store_event *ret_event);
+
+/* Is it time, or is the time one that cannot be true? False for a closed panic. */
+bool lifecycle_is_due(const struct store_panic *panic, int64_t now_us);
+
+bool lifecycle_is_open(const struct store_panic *panic);
+
+/* Open, and no responder has it. */
+bool lifecycle_needs_responder(const struct store_panic *panic);
+
+#endif

@@ -1,0 +1,244 @@
+/*
+ * The handlers of DispatchService: responders are stored like panics, through the intake, and known to the
+ * roster once they are durable.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "panic/content.h"
+#include "panic/geo.h"
+#include "panic/service_internal.h"
+#include "panic/v1/dispatch_service.pb-c.h"
+#include "panic/view.h"
+#include "rpc/alloc.h"
+
+/* ---- put ---- */
+
+struct put {
+    struct intake_write write;
+    struct service *service;
+    struct store_responder row;
+};
+
+/* A responder message from a stored row: what the caller put, and what the store knows. NULL when the arena
+ * is full. */
+static Panic__V1__Responder *responder_view(const struct store_responder *row, struct arena *arena)
+{
+    ProtobufCAllocator allocator = rpc_arena_allocator(arena);
+    Panic__V1__Responder *responder =
+        panic__v1__responder__unpack(&allocator, row->content.length, row->content.data);
+    if (responder == NULL) {
+        return NULL;
+    }
+    responder->update_time = view_time(row->update_time_us, arena);
+    if (!id_is_nil(&row->panic_id)) {
+        char *id = arena_alloc(arena, ID_TEXT_SIZE);
+        responder->panic_id = id != NULL ? (char *)id_format(&row->panic_id, id) : responder->panic_id;
+    }
+    return responder;
+}
+
+static void put_done(void *ctx, struct intake_write *write, const struct store_op *op, enum status status)
+{
+    struct put *put = ctx;
+    struct rpc_call *call = write->call;
+    if (status != STATUS_OK || op->outcome != STATUS_OK) {
+        service_fail(call, status != STATUS_OK ? status : op->outcome);
+        return;
+    }
+    Panic__V1__PutResponderResponse response = PANIC__V1__PUT_RESPONDER_RESPONSE__INIT;
+    response.responder = responder_view(&op->existing_responder, &call->arena);
+    if (roster_put(put->service->roster, &op->existing_responder) != STATUS_OK ||
+        response.responder == NULL) {
+        rpc_call_fail(call, STATUS_RESOURCE_EXHAUSTED,
+                      "the responder is stored, but memory is short; send the request again");
+        return;
+    }
+    dispatch_responder_freed(put->service->dispatch);
+    rpc_call_reply(call, &response.base);
+}
+
+static enum status check_responder_id(const char *id, struct diag *diag)
+{
+    size_t length = strlen(id);
+    bool printable = true;
+    for (size_t i = 0; i < length; i++) {
+        printable = printable && id[i] > ' ' && id[i] <= '~';
+    }
+    if (length >= 1 && length <= STORE_RESPONDER_ID_MAX && printable) {
+        return STATUS_OK;
+    }
+    return diag_fail(diag, STATUS_INVALID_ARGUMENT,
+                     "responder.id: expected 1 to %d printable ASCII characters without space, like unit-42",
+                     STORE_RESPONDER_ID_MAX);
+}
+
+static enum status check_responder(const Panic__V1__Responder *responder, struct diag *diag)
+{
+    if (responder == NULL) {
+        return diag_fail(diag, STATUS_INVALID_ARGUMENT, "responder: missing");
+    }
+    enum status status = check_responder_id(responder->id, diag);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (protobuf_c_enum_descriptor_get_value(&panic__v1__responder_state__descriptor,
+                                             (int)responder->state) == NULL) {
+        return diag_fail(diag, STATUS_INVALID_ARGUMENT, "responder.state: %d is no state",
+                         (int)responder->state);
+    }
+    const Panic__V1__Location *place = responder->location;
+    if (place != NULL && !geo_valid(place->lat, place->lng)) {
+        return diag_fail(diag, STATUS_INVALID_ARGUMENT,
+                         "responder.location: lat %g, lng %g is not within -90..90, -180..180", place->lat,
+                         place->lng);
+    }
+    if (place != NULL &&
+        !(isfinite(place->accuracy_m) && isfinite(place->altitude_m) && place->accuracy_m >= 0)) {
+        return diag_fail(
+            diag, STATUS_INVALID_ARGUMENT,
+            "responder.location: accuracy_m and altitude_m must be finite, accuracy_m not negative");
+    }
+    return STATUS_OK;
+}
+
+/* What the caller may say of a responder; what the server owns is left out. Points into `responder`. */
+static Panic__V1__Responder storable(const Panic__V1__Responder *responder)
+{
+    Panic__V1__Responder stored = PANIC__V1__RESPONDER__INIT;
+    stored.id = responder->id;
+    stored.location = responder->location;
+    stored.state = responder->state != PANIC__V1__RESPONDER_STATE__RESPONDER_STATE_UNSPECIFIED
+                       ? responder->state
+                       : PANIC__V1__RESPONDER_STATE__RESPONDER_STATE_AVAILABLE;
+    return stored;
+}
+
+static enum status prepare_put(struct put *put, const Panic__V1__Responder *responder)
+{
+    struct rpc_call *call = put->write.call;
+    Panic__V1__Responder stored = storable(responder);
+    uint8_t *packed = arena_alloc(&call->arena, panic__v1__responder__get_packed_size(&stored));
+    if (packed == NULL) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
+    put->row = (struct store_responder){
+        .tenant = call->identity.tenant,
+        .id = stored.id,
+        .state = (uint8_t)stored.state,
+        .update_time_us = clock_wall_us(put->service->config.clock),
+        .content = {.data = packed, .length = panic__v1__responder__pack(&stored, packed)},
+    };
+    if (stored.location != NULL) {
+        put->row.location =
+            (struct store_location){.known = true, .lat = stored.location->lat, .lng = stored.location->lng};
+    }
+    put->write.op =
+        (struct store_op){.kind = STORE_PUT_RESPONDER, .responder = &put->row, .arena = &call->arena};
+    return STATUS_OK;
+}
+
+static void handle_put(void *ctx, struct rpc_call *call)
+{
+    const Panic__V1__PutResponderRequest *request = (const Panic__V1__PutResponderRequest *)call->request;
+    struct diag diag;
+    enum status status = check_responder(request->responder, &diag);
+    if (status != STATUS_OK) {
+        rpc_call_fail(call, status, "%s", diag.text);
+        return;
+    }
+    struct put *put = arena_alloc_zero(&call->arena, sizeof(*put));
+    if (put == NULL) {
+        service_fail(call, STATUS_RESOURCE_EXHAUSTED);
+        return;
+    }
+    put->service = ctx;
+    put->write = (struct intake_write){.call = call, .done = put_done, .ctx = put};
+    status = prepare_put(put, request->responder);
+    if (status != STATUS_OK) {
+        service_fail(call, status);
+        return;
+    }
+    intake_submit(put->service->intake, &put->write);
+}
+
+/* ---- list ---- */
+
+static enum status read_page(struct service *service, struct rpc_call *call, size_t page,
+                             struct arena *rows_arena, Panic__V1__ListRespondersResponse *ret_response)
+{
+    const Panic__V1__ListRespondersRequest *request = (const Panic__V1__ListRespondersRequest *)call->request;
+    struct store_responder *rows = arena_alloc(&call->arena, page * sizeof(*rows));
+    Panic__V1__Responder **responders = arena_alloc(&call->arena, page * sizeof(Panic__V1__Responder *));
+    if (rows == NULL || responders == NULL) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
+    size_t n = 0;
+    const char *after = request->page_token[0] != 0 ? request->page_token : NULL;
+    enum status status = store_list_responders(service->config.store, call->identity.tenant, after, page,
+                                               rows_arena, rows, &n);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    ret_response->responders = responders;
+    for (size_t i = 0; i < n; i++) {
+        Panic__V1__Responder *responder = responder_view(&rows[i], &call->arena);
+        if (responder == NULL) {
+            return i > 0 ? STATUS_OK : STATUS_RESOURCE_EXHAUSTED;
+        }
+        responders[ret_response->n_responders++] = responder;
+    }
+    return STATUS_OK;
+}
+
+/* Is there anything behind the last responder of the page? One more row tells. */
+static enum status look_behind(struct service *service, struct rpc_call *call,
+                               Panic__V1__ListRespondersResponse *response)
+{
+    if (response->n_responders == 0) {
+        return STATUS_OK;
+    }
+    char *last = response->responders[response->n_responders - 1]->id;
+    struct arena arena;
+    arena_init(&arena, NULL, 0, SERVICE_ROWS_ARENA_MAX);
+    struct store_responder row;
+    size_t n = 0;
+    enum status status =
+        store_list_responders(service->config.store, call->identity.tenant, last, 1, &arena, &row, &n);
+    arena_reset(&arena);
+    if (status == STATUS_OK && n > 0) {
+        response->next_page_token = last;
+    }
+    return status;
+}
+
+static void list_from_store(struct service *service, struct rpc_call *call)
+{
+    const Panic__V1__ListRespondersRequest *request = (const Panic__V1__ListRespondersRequest *)call->request;
+    Panic__V1__ListRespondersResponse response = PANIC__V1__LIST_RESPONDERS_RESPONSE__INIT;
+    struct arena rows_arena;
+    arena_init(&rows_arena, NULL, 0, SERVICE_ROWS_ARENA_MAX);
+    enum status status =
+        read_page(service, call, service_page_size(request->page_size), &rows_arena, &response);
+    if (status == STATUS_OK) {
+        status = look_behind(service, call, &response);
+    }
+    if (status == STATUS_OK) {
+        rpc_call_reply(call, &response.base);
+    } else {
+        service_fail(call, status);
+    }
+    arena_reset(&rows_arena);
+}
+
+static void handle_list(void *ctx, struct rpc_call *call)
+{
+    service_query(ctx, call, list_from_store);
+}
+
+const struct rpc_binding responder_service_bindings[] = {
+    {.method = "PutResponder", .handler = handle_put},
+    {.method = "ListResponders", .handler = handle_list},
+};
+const size_t responder_service_n_bindings =
+    sizeof(responder_service_bindings) / sizeof(responder_service_bindings[0]);

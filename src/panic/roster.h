@@ -1,0 +1,55 @@
+/*
+ * The roster: every responder in memory, who is free, and who is nearest.
+ *
+ * A copy of what the store holds, loaded at the start. Whether a responder is bound by a panic changes only
+ * through roster_take, roster_release (dispatch and resolve); roster_put changes state and place alone, so
+ * that an update that was read before a binding cannot undo it. The store has the last word: its update binds
+ * a responder only if nobody else has.
+ *
+ * Any thread; one mutex, held for the length of one search.
+ */
+#ifndef PANIC_ROSTER_H
+#define PANIC_ROSTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+#include "store/store.h"
+
+struct roster;
+
+/* A responder taken for a panic. */
+struct roster_match {
+    char responder_id[STORE_RESPONDER_ID_MAX + 1];
+    /* Metres; -1 when the place of the panic or of the responder is unknown. */
+    double distance_m;
+};
+
+MUST_USE enum status roster_new(struct roster **ret_roster);
+/* NULL is fine. */
+void roster_free(struct roster *roster);
+
+/* Adds every responder of the store, bound as it is there. Before anybody else uses the roster. */
+MUST_USE enum status roster_load(struct roster *roster, struct store *store);
+
+/*
+ * Adds a responder (free) or updates its state and place. RESOURCE_EXHAUSTED when memory is short: the
+ * responder will be known after the next put or start.
+ */
+MUST_USE enum status roster_put(struct roster *roster, const struct store_responder *responder);
+
+/*
+ * Takes the nearest free responder of the tenant, those without a place last; `place` not known: any. It is
+ * bound until roster_release. False when none is free.
+ */
+MUST_USE bool roster_take(struct roster *roster, const char *tenant, const struct store_location *place,
+                          struct roster_match *ret_match);
+
+/* Frees a responder; harmless when it is free. */
+void roster_release(struct roster *roster, const char *tenant, const char *responder_id);
+
+/* How many are free, over all tenants. */
+size_t roster_available(struct roster *roster);
+
+#endif

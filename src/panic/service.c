@@ -1,0 +1,164 @@
+#include "panic/service.h"
+
+#include <stdlib.h>
+
+#include "panic/fail_stop.h"
+#include "panic/service_internal.h"
+#include "panic/v1/dispatch_service.pb-c.h"
+#include "panic/v1/panic_service.pb-c.h"
+
+#define QUERY_WORKERS 2
+#define QUERY_BATCH_MAX 16
+#define PAGE_DEFAULT 100
+
+static void run_queries(void *ctx, unsigned worker, void **items, size_t n)
+{
+    (void)ctx;
+    (void)worker;
+    for (size_t i = 0; i < n; i++) {
+        struct service_query *query = items[i];
+        if (rpc_call_expired(query->call)) {
+            rpc_call_fail(query->call, STATUS_DEADLINE_EXCEEDED, "the deadline passed before the read began");
+        } else {
+            query->run(query->service, query->call);
+        }
+    }
+}
+
+void service_query(struct service *service, struct rpc_call *call,
+                   void (*run)(struct service *service, struct rpc_call *call))
+{
+    struct service_query *query = arena_alloc(&call->arena, sizeof(*query));
+    if (query == NULL) {
+        service_fail(call, STATUS_RESOURCE_EXHAUSTED);
+        return;
+    }
+    *query = (struct service_query){.service = service, .call = call, .run = run};
+    enum status status = pool_submit(service->queries, query);
+    if (status == STATUS_UNAVAILABLE) {
+        service_fail(call, status);
+    } else if (status != STATUS_OK) {
+        rpc_call_add_trailer(call, "retry-after", "1");
+        rpc_call_fail(call, status, "too many reads at once; try again after a second");
+    }
+}
+
+void service_fail(struct rpc_call *call, enum status status)
+{
+    fail_stop_on_data_loss(status, call->method->path);
+    switch (status) {
+    case STATUS_RESOURCE_EXHAUSTED:
+        rpc_call_add_trailer(call, "retry-after", "1");
+        rpc_call_fail(call, status, "no room (disk or memory): nothing was stored; send the request again");
+        break;
+    case STATUS_UNAVAILABLE:
+        rpc_call_fail(call, status,
+                      "the server is shutting down: nothing was stored; send the request again");
+        break;
+    default:
+        rpc_call_fail(call, status, "internal error; the server's log has the cause");
+        break;
+    }
+}
+
+size_t service_page_size(int32_t wanted)
+{
+    if (wanted <= 0) {
+        return PAGE_DEFAULT;
+    }
+    return wanted < STORE_PAGE_MAX ? (size_t)wanted : STORE_PAGE_MAX;
+}
+
+static enum status start_dispatch(struct service *service)
+{
+    const struct dispatch_config config = {.store = service->config.store,
+                                           .cache = service->config.cache,
+                                           .roster = service->roster,
+                                           .clock = service->config.clock};
+    return dispatch_start(&config, &service->dispatch);
+}
+
+static enum status start_parts(struct service *service)
+{
+    enum status status = roster_new(&service->roster);
+    if (status == STATUS_OK) {
+        status = roster_load(service->roster, service->config.store);
+    }
+    if (status == STATUS_OK) {
+        status = start_dispatch(service);
+    }
+    if (status == STATUS_OK) {
+        status = intake_new(service->config.store, service->config.calls_max, &service->intake);
+    }
+    if (status == STATUS_OK) {
+        const struct pool_config config = {.name = "query",
+                                           .workers = QUERY_WORKERS,
+                                           .capacity = SERVICE_QUERIES_MAX,
+                                           .batch_max = QUERY_BATCH_MAX,
+                                           .run = run_queries};
+        status = pool_new(&config, &service->queries);
+    }
+    return status;
+}
+
+enum status service_start(const struct service_config *config, struct service **ret_service)
+{
+    struct service *service = calloc(1, sizeof(*service));
+    if (service == NULL) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
+    service->config = *config;
+    enum status status = start_parts(service);
+    if (status != STATUS_OK) {
+        service_free(service);
+        return status;
+    }
+    *ret_service = service;
+    return STATUS_OK;
+}
+
+void service_describe(struct service *service, struct rpc_service ret_services[SERVICE_COUNT])
+{
+    ret_services[0] = (struct rpc_service){.descriptor = &panic__v1__panic_service__descriptor,
+                                           .bindings = panic_service_bindings,
+                                           .n_bindings = panic_service_n_bindings,
+                                           .ctx = service};
+    ret_services[1] = (struct rpc_service){.descriptor = &panic__v1__dispatch_service__descriptor,
+                                           .bindings = responder_service_bindings,
+                                           .n_bindings = responder_service_n_bindings,
+                                           .ctx = service};
+}
+
+/* Readers first: a resolve that a query worker has begun goes on to the intake. */
+void service_stop(struct service *service)
+{
+    if (service->queries != NULL) {
+        pool_stop(service->queries);
+    }
+    if (service->intake != NULL) {
+        intake_stop(service->intake);
+    }
+    if (service->dispatch != NULL) {
+        dispatch_stop(service->dispatch);
+    }
+}
+
+void service_free(struct service *service)
+{
+    if (service == NULL) {
+        return;
+    }
+    service_stop(service);
+    pool_free(service->queries);
+    intake_free(service->intake);
+    dispatch_free(service->dispatch);
+    roster_free(service->roster);
+    free(service);
+}
+
+struct service_stats service_stats(const struct service *service)
+{
+    return (struct service_stats){.intake = intake_stats(service->intake),
+                                  .queries = pool_stats(service->queries),
+                                  .dispatch = dispatch_stats(service->dispatch)};
+}

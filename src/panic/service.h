@@ -1,0 +1,57 @@
+/*
+ * The panic service: PanicService and DispatchService of proto/panic/v1, with all that stands behind them
+ * (intake, query pool, roster, dispatch).
+ *
+ * Life: service_start → (RPC calls) → service_stop, after the transports have stopped → service_free.
+ */
+#ifndef PANIC_SERVICE_H
+#define PANIC_SERVICE_H
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "cache/cache.h"
+#include "core/pool.h"
+#include "panic/dispatch.h"
+#include "rpc/router.h"
+#include "store/store.h"
+
+struct service;
+
+/*
+ * Reads that miss the cache wait in a queue of this size; when it is full further ones are
+ * RESOURCE_EXHAUSTED. Transports have this many calls more than creates need, so that waiting reads never
+ * take a create's place.
+ */
+#define SERVICE_QUERIES_MAX 256
+#define SERVICE_COUNT 2
+
+struct service_config {
+    /* These must outlive the service. */
+    struct store *store;
+    struct cache *cache;
+    const struct clock *clock;
+    /* Calls that can be under way in all transports together. */
+    size_t calls_max;
+};
+
+/* Loads the responders and starts the threads; dispatch goes on with what is open in the store. */
+MUST_USE enum status service_start(const struct service_config *config, struct service **ret_service);
+
+/* What to put into the router: ctx and bindings filled in. */
+void service_describe(struct service *service, struct rpc_service ret_services[SERVICE_COUNT]);
+
+/* Finishes every call that was accepted; then nothing of the service runs any more. */
+void service_stop(struct service *service);
+/* NULL is fine. Stops if that was not done. */
+void service_free(struct service *service);
+
+struct service_stats {
+    struct pool_stats intake;
+    struct pool_stats queries;
+    struct dispatch_stats dispatch;
+};
+
+/* Any thread. */
+struct service_stats service_stats(const struct service *service);
+
+#endif

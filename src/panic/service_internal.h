@@ -1,0 +1,45 @@
+/*
+ * What the handlers of the panic service share. For panic/ only.
+ */
+#ifndef PANIC_SERVICE_INTERNAL_H
+#define PANIC_SERVICE_INTERNAL_H
+
+#include "panic/intake.h"
+#include "panic/roster.h"
+#include "panic/service.h"
+
+struct service {
+    struct service_config config;
+    struct intake *intake;
+    struct pool *queries;
+    struct roster *roster;
+    struct dispatch *dispatch;
+};
+
+/* A read that waits for a query worker. Lives in the arena of its call. */
+struct service_query {
+    struct service *service;
+    struct rpc_call *call;
+    /* On a query worker; may block on the store; finishes the call or hands it on. */
+    void (*run)(struct service *service, struct rpc_call *call);
+};
+
+/* Has `run` called on a query worker; answers the call itself when the queue is full. */
+void service_query(struct service *service, struct rpc_call *call,
+                   void (*run)(struct service *service, struct rpc_call *call));
+
+/* Answers a call whose batch was not stored, or whose read failed; a DATA_LOSS ends the process. */
+void service_fail(struct rpc_call *call, enum status status);
+
+/* The page size that a list request means: 0 is 100, at most STORE_PAGE_MAX. */
+size_t service_page_size(int32_t wanted);
+
+/* Most that the rows of a list may take, so that the messages made from them fit into the call's arena. */
+#define SERVICE_ROWS_ARENA_MAX (64 * 1024)
+
+extern const struct rpc_binding panic_service_bindings[];
+extern const size_t panic_service_n_bindings;
+extern const struct rpc_binding responder_service_bindings[];
+extern const size_t responder_service_n_bindings;
+
+#endif

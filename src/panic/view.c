@@ -1,0 +1,158 @@
+#include "panic/view.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "rpc/alloc.h"
+
+/* All that a view needs beyond its content, in one piece of memory. */
+struct view {
+    Panic__V1__Panic panic;
+    Panic__V1__Assignment assignment;
+    Google__Protobuf__Timestamp create_time;
+    Google__Protobuf__Timestamp update_time;
+    Google__Protobuf__Timestamp assign_time;
+    char id[ID_TEXT_SIZE];
+};
+
+static void set_time(Google__Protobuf__Timestamp *time, int64_t wall_us)
+{
+    google__protobuf__timestamp__init(time);
+    time->seconds = wall_us / US_PER_S;
+    time->nanos = (int32_t)(wall_us % US_PER_S * 1000);
+    if (time->nanos < 0) {
+        time->seconds--;
+        time->nanos += 1000000000;
+    }
+}
+
+static void set_assignment(struct view *view, const struct store_panic *row)
+{
+    panic__v1__assignment__init(&view->assignment);
+    set_time(&view->assign_time, row->assign_time_us);
+    view->assignment.responder_id = (char *)row->responder_id;
+    view->assignment.assign_time = &view->assign_time;
+    view->assignment.distance_m = row->distance_m;
+    view->panic.assignment = &view->assignment;
+}
+
+Panic__V1__Panic *view_build(const struct store_panic *row, const Panic__V1__CreatePanicRequest *content,
+                             struct arena *arena)
+{
+    struct view *view = arena_alloc(arena, sizeof(*view));
+    if (view == NULL) {
+        return NULL;
+    }
+    Panic__V1__Panic *panic = &view->panic;
+    panic__v1__panic__init(panic);
+    set_time(&view->create_time, row->create_time_us);
+    set_time(&view->update_time, row->update_time_us);
+    panic->id = (char *)id_format(&row->id, view->id);
+    panic->status = (Panic__V1__PanicStatus)row->status;
+    panic->stage = (Panic__V1__PanicStage)row->stage;
+    panic->durable = row->version > 0;
+    panic->version = (int64_t)row->version;
+    panic->create_time = &view->create_time;
+    panic->update_time = &view->update_time;
+    panic->attempts = row->attempts;
+    panic->outcome = row->outcome != NULL ? (char *)row->outcome : (char *)protobuf_c_empty_string;
+    panic->location = content->location;
+    panic->metadata = content->metadata;
+    panic->subject_id = content->subject_id;
+    panic->device_id = content->device_id;
+    panic->pressed_at = content->pressed_at;
+    panic->mode = content->mode;
+    if (row->responder_id != NULL) {
+        set_assignment(view, row);
+    }
+    return panic;
+}
+
+Panic__V1__Panic *view_panic(const struct store_panic *row, struct arena *arena)
+{
+    ProtobufCAllocator allocator = rpc_arena_allocator(arena);
+    Panic__V1__CreatePanicRequest *content =
+        panic__v1__create_panic_request__unpack(&allocator, row->content.length, row->content.data);
+    return content != NULL ? view_build(row, content, arena) : NULL;
+}
+
+Google__Protobuf__Timestamp *view_time(int64_t wall_us, struct arena *arena)
+{
+    Google__Protobuf__Timestamp *time = arena_alloc(arena, sizeof(*time));
+    if (time != NULL) {
+        set_time(time, wall_us);
+    }
+    return time;
+}
+
+struct view_key view_key(const char *tenant, const struct id *id)
+{
+    struct view_key key;
+    size_t tenant_length = strlen(tenant);
+    assert(tenant_length <= STORE_TENANT_MAX);
+    memcpy(key.bytes, tenant, tenant_length);
+    memcpy(key.bytes + tenant_length, id->bytes, sizeof(id->bytes));
+    key.length = tenant_length + sizeof(id->bytes);
+    return key;
+}
+
+static uint8_t *pack(const Panic__V1__Panic *panic, struct arena *arena, size_t *ret_length)
+{
+    uint8_t *bytes = arena_alloc(arena, panic__v1__panic__get_packed_size(panic));
+    if (bytes != NULL) {
+        *ret_length = panic__v1__panic__pack(panic, bytes);
+    }
+    return bytes;
+}
+
+void view_cache_put(struct cache *cache, const struct store_panic *row, const Panic__V1__Panic *panic,
+                    struct arena *arena)
+{
+    struct view_key key = view_key(row->tenant, &row->id);
+    size_t length = 0;
+    uint8_t *bytes = panic != NULL ? pack(panic, arena, &length) : NULL;
+    if (bytes != NULL) {
+        cache_put(cache, key.bytes, key.length, row->version, bytes, length);
+    } else {
+        cache_outdate(cache, key.bytes, key.length, row->version);
+    }
+}
+
+bool view_cache_hold(struct cache *cache, const struct view_key *key)
+{
+    return cache_pin(cache, key->bytes, key->length, NULL, 0) == STATUS_OK;
+}
+
+void view_cache_let_go(struct cache *cache, const struct view_key *key)
+{
+    cache_unpin(cache, key->bytes, key->length);
+}
+
+enum status view_cache_pin(struct cache *cache, const struct view_key *key, const Panic__V1__Panic *panic,
+                           struct arena *arena)
+{
+    size_t length;
+    uint8_t *bytes = pack(panic, arena, &length);
+    if (bytes == NULL) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
+    return cache_pin(cache, key->bytes, key->length, bytes, length);
+}
+
+enum status view_cache_get(struct cache *cache, const struct view_key *key, struct arena *arena,
+                           Panic__V1__Panic **ret_panic)
+{
+    struct cache_value value;
+    enum status status = cache_get(cache, key->bytes, key->length, arena, &value);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    ProtobufCAllocator allocator = rpc_arena_allocator(arena);
+    Panic__V1__Panic *panic = panic__v1__panic__unpack(&allocator, value.length, value.bytes);
+    if (panic == NULL) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
+    *ret_panic = panic;
+    return STATUS_OK;
+}

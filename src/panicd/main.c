@@ -1,0 +1,156 @@
+/*
+ * panicd: reads the options, puts the parts together, and fixes the order in which they start and stop. No
+ * logic.
+ *
+ * Start: store, cache, service (dispatch goes on with what is open), router, listeners. Stop, in the other
+ * direction: refuse new requests, finish those accepted, then the service, then the store.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cache/cache.h"
+#include "panic/service.h"
+#include "panicd/options.h"
+#include "rpc/health.h"
+#include "rpc/server.h"
+#include "store/store.h"
+
+/* Creates that may be under way at once; further ones wait in their connections. */
+#define CREATES_MAX 1024
+#define CALLS_MAX (CREATES_MAX + SERVICE_QUERIES_MAX)
+
+#define CACHE_BYTES_MAX ((size_t)32 * 1024 * 1024)
+#define CACHE_TTL_US (60 * US_PER_S)
+#define CACHE_SHARDS 16
+
+/* The only tenant until there are credentials. */
+#define TENANT "default"
+
+struct parts {
+    struct store *store;
+    struct cache *cache;
+    struct service *service;
+    struct rpc_health health;
+    struct rpc_router *router;
+    struct rpc_server *server;
+};
+
+static enum status start_service(struct parts *parts, struct diag *diag)
+{
+    const struct cache_config cache = {
+        .bytes_max = CACHE_BYTES_MAX, .ttl_us = CACHE_TTL_US, .shards = CACHE_SHARDS};
+    enum status status = cache_new(&cache, &parts->cache);
+    if (status == STATUS_OK) {
+        const struct service_config service = {
+            .store = parts->store, .cache = parts->cache, .clock = clock_system(), .calls_max = CALLS_MAX};
+        status = service_start(&service, &parts->service);
+    }
+    return status == STATUS_OK ? status
+                               : diag_fail(diag, status, "the service cannot start: %s", status_name(status));
+}
+
+static enum status start_server(struct parts *parts, const struct options *options, struct diag *diag)
+{
+    struct rpc_service services[SERVICE_COUNT + 1];
+    service_describe(parts->service, services);
+    services[SERVICE_COUNT] = rpc_health_service(&parts->health);
+    enum status status = rpc_router_new(services, SERVICE_COUNT + 1, &parts->router);
+    if (status != STATUS_OK) {
+        return diag_fail(diag, status, "the method table cannot be made: %s", status_name(status));
+    }
+    parts->health.router = parts->router;
+    const struct rpc_server_config config = {.urls = options->listen,
+                                             .n_urls = options->n_listen,
+                                             .contexts = CALLS_MAX,
+                                             .router = parts->router,
+                                             .tls_cert_file = options->tls_cert,
+                                             .tls_key_file = options->tls_key,
+                                             .tenant = TENANT};
+    return rpc_server_start(&config, &parts->server, diag);
+}
+
+static enum status start(struct parts *parts, const struct options *options, struct diag *diag)
+{
+    enum status status = store_open(options->store, &parts->store, diag);
+    if (status == STATUS_OK) {
+        status = start_service(parts, diag);
+    }
+    if (status == STATUS_OK) {
+        status = start_server(parts, options, diag);
+    }
+    return status;
+}
+
+static void say_ready(struct parts *parts, const struct options *options)
+{
+    for (size_t i = 0; i < options->n_listen; i++) {
+        log_info("listening", log_str("url", rpc_server_url(parts->server, i)));
+    }
+    if (strcmp(options->store, "memory:") == 0) {
+        log_warn("the store is in memory: nothing survives the end of this process");
+    }
+    atomic_store(&parts->health.serving, true);
+    log_info("ready", log_str("version", PANICD_VERSION), log_str("store", options->store));
+}
+
+static void stop(struct parts *parts)
+{
+    atomic_store(&parts->health.serving, false);
+    if (parts->server != NULL) {
+        rpc_server_close(parts->server);
+        rpc_server_stop(parts->server);
+    }
+    if (parts->service != NULL) {
+        service_stop(parts->service);
+    }
+    rpc_server_free(parts->server);
+    service_free(parts->service);
+    rpc_router_free(parts->router);
+    cache_free(parts->cache);
+    store_close(parts->store);
+}
+
+/* The first signal begins the drain; from then on the next one ends the process by itself. */
+static void wait_for_signal(const sigset_t *signals)
+{
+    int number = 0;
+    sigwait(signals, &number);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+    log_info("stopping", log_str("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    options_parse(argc, argv, &options);
+    log_set_level(options.log_level);
+
+    /* Blocked in every thread; only sigwait takes them. A peer that hangs up must not end the process. */
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+
+    struct parts parts = {0};
+    struct diag diag = {0};
+    enum status status = start(&parts, &options, &diag);
+    if (status != STATUS_OK) {
+        log_error("cannot start", log_str("why", diag.text));
+        stop(&parts);
+        return status == STATUS_INVALID_ARGUMENT ? EX_USAGE : EX_IOERR;
+    }
+    say_ready(&parts, &options);
+    wait_for_signal(&signals);
+    stop(&parts);
+    log_info("stopped");
+    return 0;
+}

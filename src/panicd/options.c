@@ -1,0 +1,189 @@
+#include "panicd/options.h"
+
+#include <argp.h>
+#include <string.h>
+
+#define DEFAULT_LISTEN "tcp://127.0.0.1:7070"
+#define DEFAULT_STORE "sqlite:panicd.db"
+#define DEFAULT_CACHE "local:"
+
+const char *argp_program_version = "panicd " PANICD_VERSION;
+
+enum {
+    KEY_LISTEN = 0x100,
+    KEY_STORE,
+    KEY_CACHE,
+    KEY_LOG_LEVEL,
+    KEY_TLS_CERT,
+    KEY_TLS_KEY,
+    KEY_ALLOW_PLAINTEXT
+};
+
+static const struct argp_option descriptions[] = {
+    {"listen", KEY_LISTEN, "URL", 0,
+     "Serve RPC on URL: tcp://HOST:PORT, ipc://PATH or tls+tcp://HOST:PORT; repeatable "
+     "(default " DEFAULT_LISTEN ")",
+     0},
+    {"store", KEY_STORE, "URL", 0, "sqlite:PATH or memory: (default " DEFAULT_STORE ")", 0},
+    {"cache", KEY_CACHE, "URL", 0, "local: (default)", 0},
+    {"log-level", KEY_LOG_LEVEL, "LEVEL", 0, "debug, info, warn or error (default info)", 0},
+    {"tls-cert", KEY_TLS_CERT, "FILE", 0, "Certificate chain for tls+tcp, PEM", 0},
+    {"tls-key", KEY_TLS_KEY, "FILE", 0, "Private key for tls+tcp, PEM", 0},
+    {"allow-plaintext", KEY_ALLOW_PLAINTEXT, NULL, 0,
+     "Permit tcp:// beyond loopback, where anybody can read along", 0},
+    {0},
+};
+
+static const char doc[] =
+    "Take in panics, make them durable, and match each with the nearest responder."
+    "\vEvery option may also be given in the environment, as PANICD_ and its name: PANICD_STORE=memory:, "
+    "PANICD_LISTEN=\"tcp://127.0.0.1:7070 ipc:///run/panicd.sock\".\n\n"
+    "Logs are JSON lines on standard error; one of them says \"ready\" once every listener serves. SIGTERM "
+    "and Ctrl-C finish "
+    "what was accepted and exit 0; a second one exits at once. Exit status: 64 bad usage, 74 I/O failure.";
+
+/* Loopback needs no permission: 127.0.0.0/8, ::1 and localhost. */
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0 ||
+           strncmp(address, "localhost:", 10) == 0;
+}
+
+static void check_listeners(const struct options *options, struct argp_state *state)
+{
+    for (size_t i = 0; i < options->n_listen; i++) {
+        const char *url = options->listen[i];
+        if (strncmp(url, "tcp://", 6) == 0 && !is_loopback(url + 6) && !options->allow_plaintext) {
+            argp_error(
+                state,
+                "--listen: %s is reachable from other machines, and what goes over it can be read; use "
+                "tls+tcp://, or add --allow-plaintext",
+                url);
+        }
+        if (strncmp(url, "tls+tcp://", 10) == 0 && (options->tls_cert == NULL || options->tls_key == NULL)) {
+            argp_error(state, "--listen: %s needs --tls-cert and --tls-key", url);
+        }
+    }
+}
+
+static void add_listener(struct options *options, const char *url, struct argp_state *state)
+{
+    if (options->n_listen == OPTIONS_LISTEN_MAX) {
+        argp_error(state, "--listen: more than %d times", OPTIONS_LISTEN_MAX);
+    }
+    options->listen[options->n_listen++] = url;
+}
+
+static void set_log_level(struct options *options, const char *text, struct argp_state *state)
+{
+    if (log_level_parse(text, &options->log_level) != STATUS_OK) {
+        argp_error(state, "--log-level: \"%s\" is none of debug, info, warn, error", text);
+    }
+}
+
+static void set_cache(struct options *options, const char *url, struct argp_state *state)
+{
+    if (strcmp(url, "local:") != 0) {
+        argp_error(state, "--cache: \"%s\" is not supported; use local:", url);
+    }
+    options->cache = url;
+}
+
+/* What the command line left open comes from the environment. Before any thread starts, so getenv is safe. */
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe) */
+    return value != NULL && value[0] != 0 ? value : NULL;
+}
+
+static void add_listeners_from(struct options *options, const char *list, struct argp_state *state)
+{
+    char *copy = strdup(list);
+    char *rest = copy;
+    for (char *url = strsep(&rest, " ,"); url != NULL; url = strsep(&rest, " ,")) {
+        if (url[0] != 0) {
+            add_listener(options, url, state);
+        }
+    }
+    /* The copy stays: the options point into it. */
+}
+
+static void fill_from_environment(struct options *options, struct argp_state *state)
+{
+    const char *listen = environment("PANICD_LISTEN");
+    if (options->n_listen == 0 && listen != NULL) {
+        add_listeners_from(options, listen, state);
+    }
+    if (options->n_listen == 0) {
+        add_listener(options, DEFAULT_LISTEN, state);
+    }
+    const struct {
+        const char **option;
+        const char *name;
+        const char *fallback;
+    } texts[] = {{&options->store, "PANICD_STORE", DEFAULT_STORE},
+                 {&options->tls_cert, "PANICD_TLS_CERT", NULL},
+                 {&options->tls_key, "PANICD_TLS_KEY", NULL}};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        const char *value = environment(texts[i].name);
+        if (*texts[i].option == NULL) {
+            *texts[i].option = value != NULL ? value : texts[i].fallback;
+        }
+    }
+    if (options->cache == NULL) {
+        const char *cache = environment("PANICD_CACHE");
+        set_cache(options, cache != NULL ? cache : DEFAULT_CACHE, state);
+    }
+    options->allow_plaintext = options->allow_plaintext || environment("PANICD_ALLOW_PLAINTEXT") != NULL;
+}
+
+static error_t parse_one(int key, char *arg, struct argp_state *state)
+{
+    struct options *options = state->input;
+    switch (key) {
+    case KEY_LISTEN:
+        add_listener(options, arg, state);
+        return 0;
+    case KEY_STORE:
+        options->store = arg;
+        return 0;
+    case KEY_CACHE:
+        set_cache(options, arg, state);
+        return 0;
+    case KEY_LOG_LEVEL:
+        set_log_level(options, arg, state);
+        return 0;
+    case KEY_TLS_CERT:
+        options->tls_cert = arg;
+        return 0;
+    case KEY_TLS_KEY:
+        options->tls_key = arg;
+        return 0;
+    case KEY_ALLOW_PLAINTEXT:
+        options->allow_plaintext = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument \"%s\"", arg);
+        return 0;
+    case ARGP_KEY_INIT: {
+        const char *level = environment("PANICD_LOG_LEVEL");
+        if (level != NULL) {
+            set_log_level(options, level, state);
+        }
+        return 0;
+    }
+    case ARGP_KEY_END:
+        fill_from_environment(options, state);
+        check_listeners(options, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+void options_parse(int argc, char **argv, struct options *ret_options)
+{
+    *ret_options = (struct options){.log_level = LOG_INFO};
+    const struct argp argp = {.options = descriptions, .parser = parse_one, .doc = doc};
+    argp_parse(&argp, argc, argv, 0, NULL, ret_options);
+}

@@ -1,0 +1,490 @@
+/*
+ * The store in memory: ordered trees under one mutex. For tests, and for a panicd whose panics may die with
+ * it.
+ *
+ * Each panic is one node that hangs in up to four trees: all panics by key; the open ones by when they are
+ * due; the waiting ones by creation; the bound ones by their responder. A node's keys change only between
+ * unindex() and index(), so the trees never see a key move. The tree of bound panics is what makes a binding
+ * exclusive, whether the responder was ever put or not.
+ *
+ * A batch is all or nothing because everything that can fail for want of memory happens before the mutex is
+ * taken: each op gets its copies first (struct parts), and under the mutex they are only moved into the
+ * trees. What was not used is freed afterwards. So the mutex is held for pointer work and never for an
+ * allocation of the store's own; reads copy out under it, into the caller's arena.
+ */
+#include "store/kinds.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/copy.h"
+#include "store/memory_node.h"
+
+/* What an op brings along; NULL where it needs nothing or where the trees have taken it. */
+struct parts {
+    struct panic_node *panic;
+    /* The new state, pointing into `texts`. */
+    struct store_panic update;
+    char *texts;
+    struct event_node *event;
+    struct responder_node *responder;
+};
+
+RB_HEAD(panics, panic_node);
+RB_HEAD(due, panic_node);
+RB_HEAD(waiting, panic_node);
+RB_HEAD(bound, panic_node);
+RB_HEAD(responders, responder_node);
+
+struct memory_store {
+    struct store store;
+    pthread_mutex_t lock;
+    /* All below under `lock`. */
+    struct panics panics;
+    struct due due;
+    struct waiting waiting;
+    struct bound bound;
+    struct responders responders;
+    struct store_counts counts;
+};
+
+static int compare_ids(const struct panic_node *a, const struct panic_node *b)
+{
+    int order = strcmp(a->panic.tenant, b->panic.tenant);
+    return order != 0 ? order : memcmp(a->panic.id.bytes, b->panic.id.bytes, sizeof(a->panic.id.bytes));
+}
+
+static int compare_times(int64_t a, int64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+static int compare_due(const struct panic_node *a, const struct panic_node *b)
+{
+    int order = compare_times(a->panic.next_action_at_us, b->panic.next_action_at_us);
+    return order != 0 ? order : compare_ids(a, b);
+}
+
+static int compare_creations(const struct panic_node *a, const struct panic_node *b)
+{
+    int order = compare_times(a->panic.create_time_us, b->panic.create_time_us);
+    return order != 0 ? order : compare_ids(a, b);
+}
+
+static int compare_bound(const struct panic_node *a, const struct panic_node *b)
+{
+    int order = strcmp(a->panic.tenant, b->panic.tenant);
+    return order != 0 ? order : strcmp(a->panic.responder_id, b->panic.responder_id);
+}
+
+static int compare_responders(const struct responder_node *a, const struct responder_node *b)
+{
+    int order = strcmp(a->responder.tenant, b->responder.tenant);
+    return order != 0 ? order : strcmp(a->responder.id, b->responder.id);
+}
+
+/* RB_GENERATE_STATIC needs a macro that libbsd does not define on Linux. */
+#define TREE(name, node, field, compare)                                                                     \
+    RB_GENERATE_INTERNAL(name, node, field, compare, __attribute__((unused)) static)
+
+TREE(panics, panic_node, by_id, compare_ids)
+TREE(due, panic_node, by_due, compare_due)
+TREE(waiting, panic_node, by_creation, compare_creations)
+TREE(bound, panic_node, by_responder, compare_bound)
+TREE(responders, responder_node, by_id, compare_responders)
+
+static struct panic_node *find_panic(struct memory_store *memory, const char *tenant, const struct id *id)
+{
+    struct panic_node key = {.panic = {.tenant = tenant, .id = *id}};
+    return RB_FIND(panics, &memory->panics, &key);
+}
+
+static struct panic_node *find_binding(struct memory_store *memory, const char *tenant,
+                                       const char *responder_id)
+{
+    struct panic_node key = {.panic = {.tenant = tenant, .responder_id = responder_id}};
+    return RB_FIND(bound, &memory->bound, &key);
+}
+
+static void index_panic(struct memory_store *memory, struct panic_node *node)
+{
+    if (node->panic.next_action_at_us != 0) {
+        RB_INSERT(due, &memory->due, node);
+        memory->counts.open++;
+    }
+    if (node->panic.waiting) {
+        RB_INSERT(waiting, &memory->waiting, node);
+        memory->counts.waiting++;
+    }
+    if (node->panic.assigned) {
+        RB_INSERT(bound, &memory->bound, node);
+    }
+}
+
+static void unindex_panic(struct memory_store *memory, struct panic_node *node)
+{
+    if (node->panic.next_action_at_us != 0) {
+        RB_REMOVE(due, &memory->due, node);
+        memory->counts.open--;
+    }
+    if (node->panic.waiting) {
+        RB_REMOVE(waiting, &memory->waiting, node);
+        memory->counts.waiting--;
+    }
+    if (node->panic.assigned) {
+        RB_REMOVE(bound, &memory->bound, node);
+    }
+}
+
+static bool parts_init(struct parts *parts, const struct store_op *op)
+{
+    switch (op->kind) {
+    case STORE_CREATE:
+        parts->panic = panic_node_new(op->panic);
+        return parts->panic != NULL;
+    case STORE_UPDATE:
+        parts->update = *op->panic;
+        parts->event = op->event != NULL ? event_node_new(op->event, op->panic->version) : NULL;
+        return panic_texts_copy(&parts->update, &parts->texts) && (op->event == NULL || parts->event != NULL);
+    case STORE_PUT_RESPONDER:
+        parts->responder = responder_node_new(op->responder);
+        return parts->responder != NULL;
+    }
+    return false;
+}
+
+static void parts_release(struct parts *parts)
+{
+    panic_node_free(parts->panic);
+    free(parts->texts);
+    free(parts->event);
+    free(parts->responder);
+}
+
+static enum status apply_create(struct memory_store *memory, struct store_op *op, struct parts *parts)
+{
+    const struct panic_node *stored = find_panic(memory, op->panic->tenant, &op->panic->id);
+    if (stored == NULL) {
+        RB_INSERT(panics, &memory->panics, parts->panic);
+        index_panic(memory, parts->panic);
+        memory->counts.panics++;
+        parts->panic = NULL;
+        return STATUS_OK;
+    }
+    if (!bytes_equal(&stored->panic.content, &op->panic->content)) {
+        return STATUS_ALREADY_EXISTS;
+    }
+    if (!panic_copy_out(op->arena, &stored->panic, &op->existing)) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
+    op->replayed = true;
+    return STATUS_OK;
+}
+
+static void append_event(struct panic_node *node, struct parts *parts)
+{
+    if (parts->event != NULL) {
+        *node->events_end = parts->event;
+        node->events_end = &parts->event->next;
+        parts->event = NULL;
+    }
+}
+
+static enum status apply_update(struct memory_store *memory, const struct store_op *op, struct parts *parts)
+{
+    struct panic_node *node = find_panic(memory, op->panic->tenant, &op->panic->id);
+    if (node == NULL) {
+        return STATUS_NOT_FOUND;
+    }
+    if (node->panic.version != op->panic->version - 1) {
+        return STATUS_ABORTED;
+    }
+    if (op->panic->assigned) {
+        const struct panic_node *binding = find_binding(memory, op->panic->tenant, op->panic->responder_id);
+        if (binding != NULL && binding != node) {
+            return STATUS_ABORTED;
+        }
+    }
+    struct store_panic update = parts->update;
+    update.tenant = node->panic.tenant;
+    update.create_time_us = node->panic.create_time_us;
+    update.content = node->panic.content;
+
+    unindex_panic(memory, node);
+    char *old_texts = node->texts;
+    node->panic = update;
+    node->texts = parts->texts;
+    parts->texts = old_texts;
+    index_panic(memory, node);
+    append_event(node, parts);
+    return STATUS_OK;
+}
+
+static struct id binding_of(struct memory_store *memory, const struct store_responder *responder)
+{
+    const struct panic_node *binding = find_binding(memory, responder->tenant, responder->id);
+    return binding != NULL ? binding->panic.id : (struct id){0};
+}
+
+static enum status apply_put_responder(struct memory_store *memory, struct store_op *op, struct parts *parts)
+{
+    if (!responder_copy_out(op->arena, op->responder, &op->existing_responder)) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
+    op->existing_responder.panic_id = binding_of(memory, op->responder);
+    struct responder_node *stored = RB_FIND(responders, &memory->responders, parts->responder);
+    if (stored != NULL) {
+        RB_REMOVE(responders, &memory->responders, stored);
+    }
+    RB_INSERT(responders, &memory->responders, parts->responder);
+    parts->responder = stored;
+    return STATUS_OK;
+}
+
+static enum status apply_op(struct memory_store *memory, struct store_op *op, struct parts *parts)
+{
+    switch (op->kind) {
+    case STORE_CREATE:
+        return apply_create(memory, op, parts);
+    case STORE_UPDATE:
+        return apply_update(memory, op, parts);
+    case STORE_PUT_RESPONDER:
+        return apply_put_responder(memory, op, parts);
+    }
+    return STATUS_INVALID_ARGUMENT;
+}
+
+static enum status memory_apply(struct store *store, struct store_op *ops, size_t n)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    struct parts *parts = calloc(n, sizeof(*parts));
+    if (parts == NULL) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
+    bool complete = true;
+    for (size_t i = 0; i < n && complete; i++) {
+        complete = ops[i].outcome != STATUS_OK || parts_init(&parts[i], &ops[i]);
+    }
+    if (complete) {
+        pthread_mutex_lock(&memory->lock);
+        for (size_t i = 0; i < n; i++) {
+            if (ops[i].outcome == STATUS_OK) {
+                ops[i].outcome = apply_op(memory, &ops[i], &parts[i]);
+            }
+        }
+        pthread_mutex_unlock(&memory->lock);
+    }
+    for (size_t i = 0; i < n; i++) {
+        parts_release(&parts[i]);
+    }
+    free(parts);
+    return complete ? STATUS_OK : STATUS_RESOURCE_EXHAUSTED;
+}
+
+static enum status memory_get(struct store *store, const char *tenant, const struct id *id,
+                              struct arena *arena, struct store_panic *ret_panic)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    pthread_mutex_lock(&memory->lock);
+    enum status status = STATUS_NOT_FOUND;
+    const struct panic_node *node = find_panic(memory, tenant, id);
+    if (node != NULL) {
+        status = panic_copy_out(arena, &node->panic, ret_panic) ? STATUS_OK : STATUS_RESOURCE_EXHAUSTED;
+    }
+    pthread_mutex_unlock(&memory->lock);
+    return status;
+}
+
+/* What a page ends with: full before the first row is a failure, later it is only a shorter page. */
+static enum status page_status(size_t n, bool full)
+{
+    return full && n == 0 ? STATUS_RESOURCE_EXHAUSTED : STATUS_OK;
+}
+
+static enum status memory_list(struct store *store, const char *tenant, const struct id *after,
+                               uint8_t status, size_t max, struct arena *arena,
+                               struct store_panic *ret_panics, size_t *ret_n)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    struct panic_node key = {.panic = {.tenant = tenant, .id = *after}};
+    size_t n = 0;
+    bool full = false;
+    pthread_mutex_lock(&memory->lock);
+    struct panic_node *node = RB_NFIND(panics, &memory->panics, &key);
+    if (node != NULL && compare_ids(node, &key) == 0) {
+        node = RB_NEXT(panics, &memory->panics, node);
+    }
+    for (; node != NULL && n < max && !full && strcmp(node->panic.tenant, tenant) == 0;
+         node = RB_NEXT(panics, &memory->panics, node)) {
+        if (status == 0 || node->panic.status == status) {
+            full = !panic_copy_out(arena, &node->panic, &ret_panics[n]);
+            n += full ? 0 : 1;
+        }
+    }
+    pthread_mutex_unlock(&memory->lock);
+    *ret_n = n;
+    return page_status(n, full);
+}
+
+static enum status memory_events(struct store *store, const char *tenant, const struct id *id,
+                                 uint64_t after_version, size_t max, struct arena *arena,
+                                 struct store_event *ret_events, size_t *ret_n)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    size_t n = 0;
+    bool full = false;
+    pthread_mutex_lock(&memory->lock);
+    const struct panic_node *panic = find_panic(memory, tenant, id);
+    const struct event_node *node = panic != NULL ? panic->events : NULL;
+    for (; node != NULL && n < max && !full; node = node->next) {
+        if (node->event.version > after_version) {
+            full = !event_copy_out(arena, &node->event, &ret_events[n]);
+            n += full ? 0 : 1;
+        }
+    }
+    pthread_mutex_unlock(&memory->lock);
+    *ret_n = n;
+    return page_status(n, full);
+}
+
+static enum status memory_list_responders(struct store *store, const char *tenant, const char *after,
+                                          size_t max, struct arena *arena,
+                                          struct store_responder *ret_responders, size_t *ret_n)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    struct responder_node key = {.responder = {.tenant = tenant, .id = after}};
+    size_t n = 0;
+    bool full = false;
+    pthread_mutex_lock(&memory->lock);
+    struct responder_node *node = RB_NFIND(responders, &memory->responders, &key);
+    if (node != NULL && compare_responders(node, &key) == 0) {
+        node = RB_NEXT(responders, &memory->responders, node);
+    }
+    for (; node != NULL && n < max && !full && strcmp(node->responder.tenant, tenant) == 0;
+         node = RB_NEXT(responders, &memory->responders, node)) {
+        full = !responder_copy_out(arena, &node->responder, &ret_responders[n]);
+        if (!full) {
+            ret_responders[n++].panic_id = binding_of(memory, &node->responder);
+        }
+    }
+    pthread_mutex_unlock(&memory->lock);
+    *ret_n = n;
+    return page_status(n, full);
+}
+
+static enum status memory_all_responders(struct store *store,
+                                         void (*visit)(void *ctx, const struct store_responder *responder),
+                                         void *ctx)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    struct responder_node *node;
+    pthread_mutex_lock(&memory->lock);
+    RB_FOREACH(node, responders, &memory->responders)
+    {
+        struct store_responder responder = node->responder;
+        responder.panic_id = binding_of(memory, &responder);
+        visit(ctx, &responder);
+    }
+    pthread_mutex_unlock(&memory->lock);
+    return STATUS_OK;
+}
+
+static void put_key(const struct panic_node *node, struct store_key *ret_key)
+{
+    ret_key->id = node->panic.id;
+    ret_key->next_action_at_us = node->panic.next_action_at_us;
+    memcpy(ret_key->tenant, node->panic.tenant, strlen(node->panic.tenant) + 1);
+}
+
+static enum status memory_due(struct store *store, int64_t before_us, int64_t after_us, size_t max,
+                              struct store_key *ret_keys, size_t *ret_n)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    struct panic_node key = {.panic = {.tenant = "", .next_action_at_us = after_us}};
+    size_t n = 0;
+    pthread_mutex_lock(&memory->lock);
+    struct panic_node *node = RB_MIN(due, &memory->due);
+    for (; node != NULL && n < max && node->panic.next_action_at_us <= before_us;
+         node = RB_NEXT(due, &memory->due, node)) {
+        put_key(node, &ret_keys[n++]);
+    }
+    node = after_us > before_us ? RB_NFIND(due, &memory->due, &key) : NULL;
+    for (; node != NULL && n < max; node = RB_NEXT(due, &memory->due, node)) {
+        put_key(node, &ret_keys[n++]);
+    }
+    pthread_mutex_unlock(&memory->lock);
+    *ret_n = n;
+    return STATUS_OK;
+}
+
+static enum status memory_waiting(struct store *store, size_t max, struct store_key *ret_keys, size_t *ret_n)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    size_t n = 0;
+    pthread_mutex_lock(&memory->lock);
+    struct panic_node *node = RB_MIN(waiting, &memory->waiting);
+    for (; node != NULL && n < max; node = RB_NEXT(waiting, &memory->waiting, node)) {
+        put_key(node, &ret_keys[n++]);
+    }
+    pthread_mutex_unlock(&memory->lock);
+    *ret_n = n;
+    return STATUS_OK;
+}
+
+static enum status memory_counts(struct store *store, int64_t overdue_before_us,
+                                 struct store_counts *ret_counts)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    pthread_mutex_lock(&memory->lock);
+    struct store_counts counts = memory->counts;
+    struct panic_node *node = RB_MIN(due, &memory->due);
+    for (; node != NULL && node->panic.next_action_at_us < overdue_before_us;
+         node = RB_NEXT(due, &memory->due, node)) {
+        counts.overdue++;
+    }
+    pthread_mutex_unlock(&memory->lock);
+    *ret_counts = counts;
+    return STATUS_OK;
+}
+
+static void memory_close(struct store *store)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    struct panic_node *panic;
+    while ((panic = RB_ROOT(&memory->panics)) != NULL) {
+        RB_REMOVE(panics, &memory->panics, panic);
+        panic_node_free(panic);
+    }
+    struct responder_node *responder;
+    while ((responder = RB_ROOT(&memory->responders)) != NULL) {
+        RB_REMOVE(responders, &memory->responders, responder);
+        free(responder);
+    }
+    pthread_mutex_destroy(&memory->lock);
+    free(memory);
+}
+
+enum status memory_store_open(struct store **ret_store)
+{
+    static const struct store_ops ops = {
+        .close = memory_close,
+        .apply = memory_apply,
+        .get = memory_get,
+        .list = memory_list,
+        .events = memory_events,
+        .list_responders = memory_list_responders,
+        .all_responders = memory_all_responders,
+        .due = memory_due,
+        .waiting = memory_waiting,
+        .counts = memory_counts,
+    };
+    struct memory_store *memory = calloc(1, sizeof(*memory));
+    if (memory == NULL) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
+    memory->store.ops = &ops;
+    pthread_mutex_init(&memory->lock, NULL);
+    *ret_store = &memory->store;
+    return STATUS_OK;
+}

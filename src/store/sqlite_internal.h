@@ -1,0 +1,151 @@
+/*
+ * The SQLite store between its own files:
+ *   sqlite_file.c    the path: resolving, the lock, what the header says before SQLite is let near it
+ *   sqlite_schema.c  connections, their settings, schema and migrations, the check of the start
+ *   sqlite_read.c    statements of the readers, rows into structs
+ *   sqlite_write.c   batches and checkpoints
+ *   sqlite.c         putting these together: open, close, the pool of readers
+ */
+#ifndef STORE_SQLITE_INTERNAL_H
+#define STORE_SQLITE_INTERNAL_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <sqlite3.h>
+
+#include "store/store.h"
+
+/* "pncd": the application id in the header of our files. */
+#define SQLITE_APPLICATION_ID 0x706e6364
+
+#define READERS_MAX 8
+#define STATEMENTS_MAX 16
+
+/* A connection and its statements, prepared once. Used by one thread at a time. */
+struct connection {
+    sqlite3 *db;
+    sqlite3_stmt *statements[STATEMENTS_MAX];
+    /* Of a free reader; under readers_lock. */
+    struct connection *next;
+};
+
+/* The file under a store. */
+struct database_file {
+    /* Absolute, without symbolic links in its folder. */
+    char path[PATH_MAX];
+    /* Holds the flock on PATH.lock; -1 = none. Owned. */
+    int lock_fd;
+    /* False when there is nothing in it yet. */
+    bool exists;
+};
+
+struct sqlite_store {
+    struct store store;
+    struct database_file file;
+
+    pthread_mutex_t write_lock;
+    /* Under write_lock: the only connection that writes or checkpoints. */
+    struct connection writer;
+    /* Under write_lock: an I/O error was seen; nothing is written any more, not even a checkpoint. */
+    bool failed;
+    /* Under write_lock: pages in the write-ahead log, the length at which to checkpoint, and how many its
+     * index can hold. */
+    uint64_t wal_pages;
+    uint64_t checkpoint_at;
+    uint64_t wal_index_pages;
+
+    pthread_mutex_t readers_lock;
+    pthread_cond_t reader_free;
+    struct connection readers[READERS_MAX];
+    /* Under readers_lock. */
+    struct connection *free_readers;
+};
+
+/* sqlite_file.c */
+
+/*
+ * Resolves the path, takes the lock and looks at the file's header, all before any connection to it exists.
+ * Statuses as of store_open(). On success the caller owns the lock; database_file_release() gives it up.
+ */
+MUST_USE enum status database_file_claim(const char *path, struct database_file *ret_file, struct diag *diag);
+void database_file_release(struct database_file *file);
+
+/* Makes the file's name durable. False with errno on failure. */
+MUST_USE bool database_file_sync_folder(const struct database_file *file);
+
+/* FAILED_PRECONDITION with a diag unless the application id and schema version are ones that this program
+ * works with. */
+MUST_USE enum status schema_check_identity(const char *path, uint32_t application_id, int64_t version,
+                                           bool has_tables, struct diag *diag);
+
+/* sqlite_schema.c */
+
+/* Opens the writer: settings, identity, check, schema. *connection is to be closed by the caller in any case.
+ */
+MUST_USE enum status writer_connect(const struct database_file *file, struct connection *connection,
+                                    struct diag *diag);
+MUST_USE enum status reader_connect(const struct database_file *file, struct connection *connection,
+                                    struct diag *diag);
+/* A connection that was never opened is fine. */
+void connection_close(struct connection *connection);
+
+/* sqlite_read.c */
+
+extern const char *const read_statements[];
+extern const size_t read_statements_n;
+
+/* The columns that decode_panic() reads, in its order. */
+#define PANIC_COLUMNS                                                                                        \
+    "id, version, status, stage, waiting, attempts, create_us, update_us, next_action_us, responder, "       \
+    "assigned, assign_us, distance_m, outcome, content"
+#define PANIC_COLUMN_CONTENT 14
+
+/* A row of PANIC_COLUMNS into the arena. False when the arena is full or memory short. */
+MUST_USE bool decode_panic(sqlite3_stmt *row, struct arena *arena, const char *tenant,
+                           struct store_panic *ret_panic);
+/* The id in the column; nil when it is NULL. */
+struct id decode_id(sqlite3_stmt *row, int column);
+
+/* Bind what `data` points to without a copy; it must stay until the statement is reset. */
+void bind_text(sqlite3_stmt *statement, int index, const char *text);
+void bind_id(sqlite3_stmt *statement, int index, const struct id *id);
+void bind_bytes(sqlite3_stmt *statement, int index, const struct bytes *bytes);
+
+enum status sqlite_get(struct store *store, const char *tenant, const struct id *id, struct arena *arena,
+                       struct store_panic *ret_panic);
+enum status sqlite_list(struct store *store, const char *tenant, const struct id *after, uint8_t status,
+                        size_t max, struct arena *arena, struct store_panic *ret_panics, size_t *ret_n);
+enum status sqlite_events(struct store *store, const char *tenant, const struct id *id,
+                          uint64_t after_version, size_t max, struct arena *arena,
+                          struct store_event *ret_events, size_t *ret_n);
+enum status sqlite_list_responders(struct store *store, const char *tenant, const char *after, size_t max,
+                                   struct arena *arena, struct store_responder *ret_responders,
+                                   size_t *ret_n);
+enum status sqlite_all_responders(struct store *store,
+                                  void (*visit)(void *ctx, const struct store_responder *responder),
+                                  void *ctx);
+enum status sqlite_due(struct store *store, int64_t before_us, int64_t after_us, size_t max,
+                       struct store_key *ret_keys, size_t *ret_n);
+enum status sqlite_waiting(struct store *store, size_t max, struct store_key *ret_keys, size_t *ret_n);
+enum status sqlite_counts(struct store *store, int64_t overdue_before_us, struct store_counts *ret_counts);
+
+/* sqlite_write.c */
+
+extern const char *const write_statements[];
+extern const size_t write_statements_n;
+
+/* Hooks the writer up with the store, once, before the first batch. */
+MUST_USE enum status writer_start(struct sqlite_store *sqlite, struct diag *diag);
+/* Brings the write-ahead log into the database, unless an I/O error was seen. For the close. */
+void writer_finish(struct sqlite_store *sqlite);
+
+enum status sqlite_apply(struct store *store, struct store_op *ops, size_t n);
+
+/* sqlite.c */
+
+/* A reader of the pool, waiting for one if need be; to be given back soon: while it reads, the log cannot be
+ * reused. */
+struct connection *reader_take(struct sqlite_store *sqlite);
+void reader_give(struct sqlite_store *sqlite, struct connection *reader);
+
+#endif

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Builds and runs every test.
+#
+#     sh tests/run.sh                    release build, static checks, every test
+#     sh tests/run.sh --long             the same, with the long versions of the tests that have one
+#     sh tests/run.sh --preset asan      every test in another build (dev, asan, tsan, coverage)
+#     sh tests/run.sh -R PATTERN         what stands behind is given to ctest
+set -eu
+cd "$(dirname "$0")/.."
+. src/build.sh
+
+preset=release
+while [ $# -gt 0 ]; do
+    case $1 in
+    --long)
+        export PANIC_TEST_LONG=1
+        shift
+        ;;
+    --preset)
+        preset=${2?--preset needs a name}
+        shift 2
+        ;;
+    --help)
+        sed -n '2,7s/^# \{0,1\}//p' "$0"
+        exit 0
+        ;;
+    *) break ;;
+    esac
+done
+
+need_packages nng-utils openssl python3 python3-protobuf clang-format clang-tidy cppcheck procps
+build "$preset"
+exec ctest --test-dir "build/$preset" --output-on-failure --parallel 2 "$@"
