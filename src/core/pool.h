@@ -2,7 +2,7 @@
  * A pool of workers behind one bounded queue: a ring, parked threads, and a callback that gets what is queued
  * in batches.
  *
- * Submitting never blocks and makes no system call while a worker is awake. A worker takes up to batch_max
+ * Submitting never blocks and makes no system call while no worker sleeps. A worker takes up to batch_max
  * items at once; while it works the next batch grows. One sleeping worker is woken at a time; a woken worker
  * that finds more than its batch wakes the next.
  *

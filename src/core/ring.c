@@ -1,23 +1,26 @@
 /*
  * SCQ with index indirection: R. Nikolaev, "A Scalable, Portable, and Memory-Efficient Lock-Free FIFO Queue",
- * DISC 2019 (arXiv 1908.04511), whose section 4 and 5 hold the full proofs. Two circles of indices, `free`
- * (starts with all n) and `used` (starts empty), and an array of items. A push moves an index from free to
- * used and writes the item in between; a pop moves it back and reads the item in between. Whoever took an
- * index out of a circle is its only owner until it puts it into the other one, so items[index] needs no
- * atomics: the owner's access lies between the compare-and-swap that published the index and the load that
- * found it. Only n indices exist, hence at most n are in a circle of R = 2n slots, and putting one in cannot
- * fail. "Full" is nothing but an empty `free`.
+ * DISC 2019 (arXiv 1908.04511), which holds the full proofs. Two circles of indices, `free` (starts with all
+ * n) and `used` (starts empty), and an array of items. A push moves an index from free to used and writes the
+ * item in between; a pop moves it back and reads the item in between. Whoever took an index out of a circle
+ * is its only owner until it puts it into the other one, so items[index] needs no atomics: the owner's access
+ * lies between the load that found the index and the compare-and-swap that publishes it. Only n indices
+ * exist, hence at most n are in a circle of R = 2n slots, and putting one in cannot fail. "Full" is nothing
+ * but an empty `free`.
  *
  * A circle. Tickets are drawn from head and tail by fetch-and-add, so every ticket has one enqueuer and one
  * dequeuer. Ticket t belongs to slot t mod R and cycle t / R. A slot is one word: cycle | safe | index, the
- * index all ones (NONE) when nothing is inside. Its cycle only grows. Who writes a slot: enqueuer of ticket T
- * earlier cycle, NONE → {cycle(T), safe, index}, if safe or head has not passed T; dequeuer of ticket H finds
- * its own cycle: the element is its own, the index becomes NONE. Finds an earlier cycle: leaves a mark, so
- * that the enqueuer that shares its ticket, should it come late, cannot put in what nobody would collect. On
- * an empty slot the mark is the cycle itself; on a slot whose element waits for a slow dequeuer it is `safe`
- * cleared. An unsafe slot means: a dequeuer of some later cycle has gone. Only an enqueuer that sees head at
- * or before its own ticket knows that its dequeuer is still to come, and sets `safe` again. A dequeuer that
- * advances an empty slot must keep the bit as it is: the one that has gone may have had a later cycle still.
+ * index all ones (NONE) when nothing is inside. Its cycle only grows. Who writes a slot:
+ * - The enqueuer of ticket T finds an earlier cycle and NONE, and puts in {cycle(T), safe, index}, if the
+ * slot is safe or head has not passed T.
+ * - The dequeuer of ticket H finds its own cycle: the element is its own, the index becomes NONE.
+ * - The dequeuer of ticket H finds an earlier cycle: it leaves a mark, so that the enqueuer of H, should it
+ * come late, cannot put in what nobody would collect. On an empty slot the mark is the cycle itself; on a
+ * slot whose element waits for a slow dequeuer it is `safe` cleared.
+ *
+ * An unsafe slot means: a dequeuer of some later cycle has gone. Only an enqueuer that sees head at or before
+ * its own ticket knows that its dequeuer is still to come, and sets `safe` again. A dequeuer that advances an
+ * empty slot must keep the bit as it is: the one that has gone may have had a later cycle still.
  *
  * Nobody waits. A slot is changed by one compare-and-swap, which fails only because another thread changed
  * the slot; a ticket is given up only because another thread was there first or has not collected yet, and

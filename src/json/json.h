@@ -29,14 +29,22 @@ struct json_print_options {
     bool defaults;
 };
 
-/* The message as JSON, in the arena, NUL behind. `options` NULL = compact. RESOURCE_EXHAUSTED when the arena
- * is full. */
+/*
+ * The message as JSON, in the arena, NUL behind. `options` NULL = compact. Bytes of a string that are not
+ * UTF-8 become U+FFFD. Any thread. RESOURCE_EXHAUSTED: the arena is full. INVALID_ARGUMENT: something in it
+ * has no JSON form: a Timestamp or Duration out of range, a Value that is not a finite number, an Any of
+ * unknown type or with a broken payload, more than 64 objects and arrays in one another. UNIMPLEMENTED: no
+ * side table has the type (json/descriptor_table.h).
+ */
 MUST_USE enum status json_print(const ProtobufCMessage *message, const struct json_print_options *options,
                                 struct arena *arena, struct json_text *ret_text);
 
 /*
- * Parses JSON into a message of the given type, in the arena. INVALID_ARGUMENT with the path of the field in
- * diag: "location.lat: expected number, got string". RESOURCE_EXHAUSTED when the arena is full.
+ * Parses JSON into a message of the given type, in the arena; nothing in it points into `text`. Any thread.
+ * INVALID_ARGUMENT with the path of the field in diag, "location.lat: expected number, got string", or with
+ * line and column when the text is not JSON, "not valid JSON at line 1, column 12: ':' expected". The diag
+ * has no control characters and ends between characters. RESOURCE_EXHAUSTED: the arena is full.
+ * UNIMPLEMENTED: as above.
  */
 MUST_USE enum status json_parse(const ProtobufCMessageDescriptor *descriptor, const char *text, size_t length,
                                 struct arena *arena, ProtobufCMessage **ret_message, struct diag *diag);

@@ -117,9 +117,10 @@ bool number_is_valid(const char *text, size_t length)
     return split(text, length, &parts);
 }
 
-static char digit_at(const struct parts *parts, size_t i)
+static unsigned digit_at(const struct parts *parts, size_t i)
 {
-    return i < parts->n_whole ? parts->whole[i] : parts->fraction[i - parts->n_whole];
+    const char *digit = i < parts->n_whole ? parts->whole + i : parts->fraction + (i - parts->n_whole);
+    return (unsigned)(*digit - '0');
 }
 
 /* The value without its sign. */
@@ -127,7 +128,7 @@ static enum status parse_magnitude(const struct parts *parts, uint64_t *ret_valu
 {
     size_t n_digits = parts->n_whole + parts->n_fraction;
     size_t first = 0;
-    while (first < n_digits && digit_at(parts, first) == '0') {
+    while (first < n_digits && digit_at(parts, first) == 0) {
         first++;
     }
     if (first == n_digits) {
@@ -135,7 +136,7 @@ static enum status parse_magnitude(const struct parts *parts, uint64_t *ret_valu
         return STATUS_OK;
     }
     size_t last = n_digits;
-    while (digit_at(parts, last - 1) == '0') {
+    while (digit_at(parts, last - 1) == 0) {
         last--;
     }
     /* The value is digits [first, last) times ten to this power. */
@@ -148,7 +149,7 @@ static enum status parse_magnitude(const struct parts *parts, uint64_t *ret_valu
     }
     uint64_t value = 0;
     for (size_t i = first; i < last + (size_t)power; i++) {
-        uint64_t digit = i < last ? (uint64_t)(digit_at(parts, i) - '0') : 0;
+        uint64_t digit = i < last ? digit_at(parts, i) : 0;
         if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, digit, &value)) {
             return STATUS_OUT_OF_RANGE;
         }
@@ -220,10 +221,20 @@ static size_t print_digits(double value, int digits, char text[NUMBER_TEXT_SIZE]
     return (size_t)length;
 }
 
+/* With a fraction: readers that take numbers without one for integers would lose the sign. */
+static size_t print_minus_zero(char text[NUMBER_TEXT_SIZE])
+{
+    memcpy(text, "-0.0", 5);
+    return 4;
+}
+
 size_t number_print_double(double value, char text[NUMBER_TEXT_SIZE])
 {
     assert(isfinite(value));
-    if (fabs(value) < 1e15 && value == trunc(value) && !(value == 0 && signbit(value))) {
+    if (value == 0 && signbit(value)) {
+        return print_minus_zero(text);
+    }
+    if (fabs(value) < 1e15 && value == trunc(value)) {
         return (size_t)snprintf(text, NUMBER_TEXT_SIZE, "%lld", (long long)value);
     }
     locale_t before = uselocale(get_locale());
@@ -239,6 +250,9 @@ size_t number_print_double(double value, char text[NUMBER_TEXT_SIZE])
 size_t number_print_float(float value, char text[NUMBER_TEXT_SIZE])
 {
     assert(isfinite(value));
+    if (value == 0 && signbit(value)) {
+        return print_minus_zero(text);
+    }
     locale_t before = uselocale(get_locale());
     int digits = fabsf(value) < FLT_MIN ? 1 : FLT_DIG;
     size_t length = print_digits((double)value, digits, text);

@@ -46,6 +46,16 @@ static size_t print_path(const struct path *path, char text[PATH_TEXT_SIZE])
     return length + strlen(step);
 }
 
+/* A stranger's key or text must not drive the terminal that shows the error. */
+static void blank_controls(char *text)
+{
+    for (; *text != 0; text++) {
+        if ((unsigned char)*text < 0x20 || *text == 0x7f) {
+            *text = '?';
+        }
+    }
+}
+
 enum status json_parse_fail(const struct parser *parser, const struct path *path, const char *format, ...)
 {
     char where[PATH_TEXT_SIZE];
@@ -55,6 +65,8 @@ enum status json_parse_fail(const struct parser *parser, const struct path *path
     va_start(args, format);
     vsnprintf(reason, sizeof(reason), format, args);
     va_end(args);
+    blank_controls(where);
+    blank_controls(reason);
     return diag_fail(parser->diag, STATUS_INVALID_ARGUMENT, "%s%s%s", where, length > 0 ? ": " : "", reason);
 }
 
@@ -83,6 +95,11 @@ static bool takes_null(const ProtobufCFieldDescriptor *field, const struct descr
             field->descriptor == &google__protobuf__null_value__descriptor);
 }
 
+static void store_pointer(const void *pointer, void *member)
+{
+    memcpy(member, &pointer, sizeof(pointer));
+}
+
 /* One value: of a field that is not repeated, or an element. `type` is that of a message field. */
 // NOLINTNEXTLINE(misc-no-recursion)
 static enum status parse_value(const struct parser *parser, const struct path *path,
@@ -92,10 +109,10 @@ static enum status parse_value(const struct parser *parser, const struct path *p
     if (field->type != PROTOBUF_C_TYPE_MESSAGE) {
         return json_parse_scalar(parser, path, field, value, member);
     }
-    ProtobufCMessage *message;
+    ProtobufCMessage *message = NULL;
     enum status status = json_parse_message(parser, path, type, value, &message);
     if (status == STATUS_OK) {
-        memcpy(member, &message, sizeof(message));
+        store_pointer(message, member);
     }
     return status;
 }
@@ -103,7 +120,7 @@ static enum status parse_value(const struct parser *parser, const struct path *p
 static void store_list(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field, void *elements,
                        size_t n)
 {
-    memcpy(member_for_write(message, field), &elements, sizeof(elements));
+    store_pointer(elements, member_for_write(message, field));
     memcpy((char *)message + field->quantifier_offset, &n, sizeof(n));
 }
 
@@ -167,13 +184,16 @@ static enum status check_keys(const struct parser *parser, const struct path *pa
     if (n == 0 || entries[0]->descriptor->fields[0].type == PROTOBUF_C_TYPE_STRING) {
         return STATUS_OK;
     }
-    bool *superseded = map_keys_find_superseded(entries, n, parser->arena);
+    const bool *superseded = map_keys_find_superseded(entries, n, parser->arena);
     if (superseded == NULL) {
         return json_parse_fail_memory(parser);
     }
-    return memchr(superseded, true, n * sizeof(*superseded)) == NULL
-               ? STATUS_OK
-               : json_parse_fail(parser, path, "two keys are the same number");
+    for (size_t i = 0; i < n; i++) {
+        if (superseded[i]) {
+            return json_parse_fail(parser, path, "two keys are the same number");
+        }
+    }
+    return STATUS_OK;
 }
 
 // NOLINTNEXTLINE(misc-no-recursion)
@@ -186,7 +206,7 @@ static enum status parse_map(const struct parser *parser, const struct path *pat
         return json_parse_fail_kind(parser, path, "object", object);
     }
     size_t n = json_object_size(object);
-    ProtobufCMessage **entries = arena_alloc_zero(parser->arena, n * sizeof(*entries));
+    ProtobufCMessage **entries = arena_alloc_zero(parser->arena, n * member_size(field->type));
     if (entries == NULL) {
         return json_parse_fail_memory(parser);
     }

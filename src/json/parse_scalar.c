@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "google/protobuf/struct.pb-c.h"
 #include "json/base64.h"
 #include "json/member.h"
 #include "json/numbers.h"
@@ -161,7 +162,7 @@ static enum status read_double(const struct parser *parser, const struct path *p
 static enum status parse_float(const struct parser *parser, const struct path *path, const json_t *value,
                                void *member)
 {
-    double wide;
+    double wide = 0;
     enum status status = read_double(parser, path, value, &wide);
     if (status != STATUS_OK) {
         return status;
@@ -177,7 +178,7 @@ static enum status parse_float(const struct parser *parser, const struct path *p
 static enum status parse_double(const struct parser *parser, const struct path *path, const json_t *value,
                                 void *member)
 {
-    double wide;
+    double wide = 0;
     enum status status = read_double(parser, path, value, &wide);
     if (status == STATUS_OK) {
         memcpy(member, &wide, sizeof(wide));
@@ -195,16 +196,14 @@ static enum status parse_bool(const struct parser *parser, const struct path *pa
     return STATUS_OK;
 }
 
-static enum status parse_enum(const struct parser *parser, const struct path *path,
-                              const ProtobufCEnumDescriptor *type, const json_t *value, void *member)
+static enum status read_enum(const struct parser *parser, const struct path *path,
+                             const ProtobufCEnumDescriptor *type, const json_t *value, int32_t *ret_number)
 {
-    if (json_is_null(value)) {
-        store_integer(PROTOBUF_C_TYPE_ENUM, 0, member); /* google.protobuf.NullValue */
-        return STATUS_OK;
+    if (json_is_number(value)) {
+        return parse_integer(parser, path, PROTOBUF_C_TYPE_ENUM, value, ret_number);
     }
     if (!json_is_string(value)) {
-        return json_is_number(value) ? parse_integer(parser, path, PROTOBUF_C_TYPE_ENUM, value, member)
-                                     : json_parse_fail_kind(parser, path, "name of a value", value);
+        return json_parse_fail_kind(parser, path, "name of a value", value);
     }
     const char *name = json_string_value(value);
     const ProtobufCEnumValue *found = protobuf_c_enum_descriptor_get_value_by_name(type, name);
@@ -212,7 +211,26 @@ static enum status parse_enum(const struct parser *parser, const struct path *pa
         return json_parse_fail(parser, path, "\"%.*s\" is no value of %s",
                                (int)utf8_cut(name, json_string_length(value), QUOTE_MAX), name, type->name);
     }
-    store_integer(PROTOBUF_C_TYPE_ENUM, (uint64_t)(int64_t)found->value, member);
+    *ret_number = found->value;
+    return STATUS_OK;
+}
+
+/* Numbers without a name are kept, as proto3 has it, but NullValue has no form for them. */
+static enum status parse_enum(const struct parser *parser, const struct path *path,
+                              const ProtobufCEnumDescriptor *type, const json_t *value, void *member)
+{
+    bool is_null_type = type == &google__protobuf__null_value__descriptor;
+    int32_t number = 0;
+    if (!(is_null_type && json_is_null(value))) {
+        enum status status = read_enum(parser, path, type, value, &number);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    if (is_null_type && number != 0) {
+        return json_parse_fail(parser, path, "%d is no value of %s", (int)number, type->name);
+    }
+    memcpy(member, &number, sizeof(number));
     return STATUS_OK;
 }
 

@@ -133,7 +133,7 @@ static size_t rewrite(const char *text, size_t length, struct json_text *numbers
 enum status json_prepare(const char *text, size_t length, struct arena *arena, struct prepared *ret_prepared,
                          struct diag *diag)
 {
-    size_t n_numbers;
+    size_t n_numbers = 0;
     enum status status = count_numbers(text, length, &n_numbers, diag);
     if (status != STATUS_OK) {
         return status;

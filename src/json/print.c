@@ -51,7 +51,9 @@ static void print_double(struct printer *printer, double value, bool is_float)
 static size_t format_integer(ProtobufCType type, const void *member, char text[NUMBER_TEXT_SIZE])
 {
     int64_t wide = 0;
-    memcpy(&wide, member, member_size(type));
+    if (member_size(type) == sizeof(wide)) {
+        memcpy(&wide, member, sizeof(wide));
+    }
     switch (type) {
     case PROTOBUF_C_TYPE_UINT32:
     case PROTOBUF_C_TYPE_FIXED32:

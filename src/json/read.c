@@ -28,22 +28,35 @@ static struct place place_of(const char *text, size_t offset)
     return place;
 }
 
-/* jansson shows the last thing it read, which may be one of our stand-ins; only a key given twice is worth
- * showing. */
+/*
+ * How much of jansson's message to show. It ends with the last thing read, which may be one of our stand-ins:
+ * shown are only a key given twice and the end of the text.
+ */
+static int shown_length(const json_error_t *error)
+{
+    const char *near = strstr(error->text, " near ");
+    bool show_all = near == NULL || json_error_code(error) == json_error_duplicate_key ||
+                    strcmp(near, " near end of file") == 0;
+    return show_all ? (int)strlen(error->text) : (int)(near - error->text);
+}
+
 static enum status fail_syntax(const struct prepared *prepared, const char *text, size_t length,
                                const json_error_t *error, struct diag *diag)
 {
-    if (json_error_code(error) == json_error_out_of_memory) {
-        return diag_fail(diag, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    }
     size_t consumed = prepared_original_offset(prepared, text, (size_t)error->position);
     consumed = consumed < length ? consumed : length;
     struct place place = place_of(text, consumed > 0 ? consumed - 1 : 0);
-    const char *near = strstr(error->text, " near ");
-    bool show_all = near == NULL || json_error_code(error) == json_error_duplicate_key;
-    int shown = show_all ? (int)strlen(error->text) : (int)(near - error->text);
-    return diag_fail(diag, STATUS_INVALID_ARGUMENT, "not valid JSON at line %zu, column %zu: %.*s",
-                     place.line, place.column, shown, error->text);
+    switch (json_error_code(error)) {
+    case json_error_out_of_memory:
+        return diag_fail(diag, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    case json_error_null_character:
+    case json_error_null_byte_in_key:
+        return diag_fail(diag, STATUS_INVALID_ARGUMENT, "refused at line %zu, column %zu: U+0000 in a string",
+                         place.line, place.column);
+    default:
+        return diag_fail(diag, STATUS_INVALID_ARGUMENT, "not valid JSON at line %zu, column %zu: %.*s",
+                         place.line, place.column, shown_length(error), error->text);
+    }
 }
 
 enum status json_parse(const ProtobufCMessageDescriptor *descriptor, const char *text, size_t length,

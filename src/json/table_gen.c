@@ -53,7 +53,7 @@ static size_t n_services;
 static void fail(const char *what, const char *name)
 {
     fprintf(stderr, "table_gen: %s: %s\n", name, what);
-    exit(EXIT_FAILURE);
+    exit(EXIT_FAILURE); // NOLINT(concurrency-mt-unsafe): there is one thread
 }
 
 static struct path path_below(const struct path *path, int32_t field, size_t index)
@@ -201,21 +201,16 @@ static void print_descriptor_symbol(const char *name)
     fputs("__descriptor", stdout);
 }
 
+struct field {
+    const Google__Protobuf__FieldDescriptorProto *proto;
+    size_t index;
+};
+
 static int compare_fields(const void *a, const void *b)
 {
-    const Google__Protobuf__FieldDescriptorProto *const *left = a;
-    const Google__Protobuf__FieldDescriptorProto *const *right = b;
-    return (*left)->number < (*right)->number ? -1 : (*left)->number > (*right)->number;
-}
-
-static size_t index_of_field(const struct message *message,
-                             const Google__Protobuf__FieldDescriptorProto *field)
-{
-    size_t index = 0;
-    while (message->proto->field[index] != field) {
-        index++;
-    }
-    return index;
+    const struct field *left = a;
+    const struct field *right = b;
+    return left->proto->number < right->proto->number ? -1 : left->proto->number > right->proto->number;
 }
 
 static void print_fields(size_t index)
@@ -225,13 +220,15 @@ static void print_fields(size_t index)
     if (n_fields == 0) {
         return;
     }
-    const Google__Protobuf__FieldDescriptorProto *sorted[DESCRIPTOR_FIELDS_MAX];
-    memcpy(sorted, message->proto->field, n_fields * sizeof(sorted[0]));
+    struct field sorted[DESCRIPTOR_FIELDS_MAX];
+    for (size_t i = 0; i < n_fields; i++) {
+        sorted[i] = (struct field){.proto = message->proto->field[i], .index = i};
+    }
     qsort(sorted, n_fields, sizeof(sorted[0]), compare_fields);
     printf("static const struct descriptor_field fields_%zu[] = { /* %s */\n", index, message->name);
     for (size_t i = 0; i < n_fields; i++) {
-        const Google__Protobuf__FieldDescriptorProto *field = sorted[i];
-        struct path path = path_below(&message->path, 2, index_of_field(message, field));
+        const Google__Protobuf__FieldDescriptorProto *field = sorted[i].proto;
+        struct path path = path_below(&message->path, 2, sorted[i].index);
         fputs("    {", stdout);
         print_quoted(field->json_name);
         if (field->type == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_MESSAGE) {
@@ -384,8 +381,8 @@ static Google__Protobuf__FileDescriptorSet *read_set(const char *file_name)
     static uint8_t data[8 << 20];
     FILE *file = fopen(file_name, "rb");
     if (file == NULL) {
-        perror(file_name);
-        exit(EXIT_FAILURE);
+        fail("cannot be opened", file_name);
+        return NULL;
     }
     size_t length = fread(data, 1, sizeof(data), file);
     bool whole = length < sizeof(data) && ferror(file) == 0;

@@ -66,6 +66,8 @@ struct dispatch {
     struct store_key keys[BATCH_MAX];
     struct arena arena;
 
+    /* The scanner's. */
+    struct store_key audit_keys[AUDIT_MAX];
     pthread_t scanner;
     bool stopped;
     pthread_mutex_t scan_lock;
@@ -270,12 +272,12 @@ static size_t scan_waiting(struct dispatch *dispatch)
     return changed;
 }
 
-/* Reads only, and the caller's own buffer: not a batch. */
-static void audit(struct dispatch *dispatch, struct store_key *keys, int64_t now_us)
+/* Reads only; the keys are the scanner's own. */
+static void audit(struct dispatch *dispatch, int64_t now_us)
 {
     size_t overdue = 0;
-    enum status status =
-        store_due(dispatch->config.store, now_us - DISPATCH_GRACE_US, INT64_MAX, AUDIT_MAX, keys, &overdue);
+    enum status status = store_due(dispatch->config.store, now_us - DISPATCH_GRACE_US, INT64_MAX, AUDIT_MAX,
+                                   dispatch->audit_keys, &overdue);
     fail_stop_on_data_loss(status, "audit");
     if (status != STATUS_OK) {
         return;
@@ -286,8 +288,8 @@ static void audit(struct dispatch *dispatch, struct store_key *keys, int64_t now
     }
 }
 
-/* Waits for the next scan; true when it was a freed responder that ended the wait. */
-static bool wait_for_scan(struct dispatch *dispatch, int64_t until_us)
+/* Until the given time, or until a responder is freed. */
+static void wait_for_scan(struct dispatch *dispatch, int64_t until_us)
 {
     struct timespec until = {.tv_sec = until_us / US_PER_S, .tv_nsec = until_us % US_PER_S * 1000};
     pthread_mutex_lock(&dispatch->scan_lock);
@@ -295,21 +297,18 @@ static bool wait_for_scan(struct dispatch *dispatch, int64_t until_us)
     while (!dispatch->stopping && !dispatch->responder_freed && waited == 0) {
         waited = pthread_cond_timedwait(&dispatch->scan_wake, &dispatch->scan_lock, &until);
     }
-    bool freed = dispatch->responder_freed;
     dispatch->responder_freed = false;
     pthread_mutex_unlock(&dispatch->scan_lock);
-    return freed;
 }
 
 static void *scan(void *arg)
 {
     struct dispatch *dispatch = arg;
-    struct store_key *audit_keys = calloc(AUDIT_MAX, sizeof(*audit_keys));
     int64_t next_scan_us = 0;
     int64_t next_audit_us = monotonic_us() + AUDIT_EVERY_US;
     while (!is_stopping(dispatch)) {
-        bool freed = wait_for_scan(dispatch, next_scan_us);
-        while (freed && !is_stopping(dispatch) && scan_waiting(dispatch) > 0) {
+        wait_for_scan(dispatch, next_scan_us);
+        while (!is_stopping(dispatch) && scan_waiting(dispatch) > 0) {
         }
         if (monotonic_us() < next_scan_us) {
             continue;
@@ -317,12 +316,11 @@ static void *scan(void *arg)
         while (!is_stopping(dispatch) && scan_due(dispatch, clock_wall_us(dispatch->config.clock)) > 0) {
         }
         next_scan_us = monotonic_us() + SCAN_EVERY_US;
-        if (audit_keys != NULL && monotonic_us() >= next_audit_us) {
-            audit(dispatch, audit_keys, clock_wall_us(dispatch->config.clock));
+        if (monotonic_us() >= next_audit_us) {
+            audit(dispatch, clock_wall_us(dispatch->config.clock));
             next_audit_us = monotonic_us() + AUDIT_EVERY_US;
         }
     }
-    free(audit_keys);
     return NULL;
 }
 

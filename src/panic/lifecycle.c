@@ -10,22 +10,6 @@
 #define STAGE(name) ((uint8_t)PANIC__V1__PANIC_STAGE__PANIC_STAGE_##name)
 #define STATUS(name) ((uint8_t)PANIC__V1__PANIC_STATUS__PANIC_STATUS_##name)
 
-struct store_panic lifecycle_create(const char *tenant, const struct id *id, struct bytes content,
-                                    int64_t now_us)
-{
-    return (struct store_panic){
-        .tenant = tenant,
-        .id = *id,
-        .version = 1,
-        .status = STATUS(PROCESSING),
-        .stage = STAGE(RECEIVED),
-        .create_time_us = now_us,
-        .update_time_us = now_us,
-        .next_action_at_us = now_us + LIFECYCLE_FIRST_LOOK_US,
-        .content = content,
-    };
-}
-
 bool lifecycle_is_open(const struct store_panic *panic)
 {
     return panic->stage != STAGE(RESOLVED);
@@ -42,18 +26,13 @@ bool lifecycle_is_due(const struct store_panic *panic, int64_t now_us)
            (panic->next_action_at_us <= now_us || panic->next_action_at_us >= now_us + LIFECYCLE_HORIZON_US);
 }
 
-/* Doubling, and spread by the id's random end, so that panics that failed together do not return together. */
 static int64_t retry_delay_us(const struct store_panic *panic)
 {
     int64_t delay = LIFECYCLE_RETRY_MIN_US;
     for (uint32_t i = 0; i < panic->attempts && delay < LIFECYCLE_RETRY_MAX_US; i++) {
         delay *= 2;
     }
-    if (delay > LIFECYCLE_RETRY_MAX_US) {
-        delay = LIFECYCLE_RETRY_MAX_US;
-    }
-    unsigned spread = (unsigned)panic->id.bytes[14] << 8 | panic->id.bytes[15];
-    return delay + delay / 8 * spread / 65536;
+    return delay < LIFECYCLE_RETRY_MAX_US ? delay : LIFECYCLE_RETRY_MAX_US;
 }
 
 static const char *assign(struct store_panic *panic, const struct lifecycle_command *command, int64_t now_us)
@@ -78,6 +57,26 @@ static const char *put_off(struct store_panic *panic, int64_t now_us)
         panic->attempts++;
     }
     return "no_responder";
+}
+
+struct store_panic lifecycle_create(const char *tenant, const struct id *id, struct bytes content,
+                                    bool responder_free, int64_t now_us)
+{
+    struct store_panic panic = {
+        .tenant = tenant,
+        .id = *id,
+        .version = 1,
+        .status = STATUS(PROCESSING),
+        .stage = STAGE(RECEIVED),
+        .create_time_us = now_us,
+        .update_time_us = now_us,
+        .next_action_at_us = now_us + LIFECYCLE_FIRST_LOOK_US,
+        .content = content,
+    };
+    if (!responder_free) {
+        put_off(&panic, now_us);
+    }
+    return panic;
 }
 
 static const char *review(struct store_panic *panic, int64_t now_us)

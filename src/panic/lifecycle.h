@@ -22,10 +22,13 @@
 
 /* A new panic that nobody looked at by then is found by the due scan. */
 #define LIFECYCLE_FIRST_LOOK_US (2 * US_PER_S)
-/* Wait after the first vain search for a responder; doubled each time up to the maximum, plus up to 1/8 by
- * id. */
-#define LIFECYCLE_RETRY_MIN_US (2 * US_PER_S)
-#define LIFECYCLE_RETRY_MAX_US (60 * US_PER_S)
+/*
+ * Wait after the first vain search for a responder; doubled each time up to the maximum. Only a safety net: a responder
+ * that becomes free is given to the oldest waiting panic at once. Not spread at random: times in the order of creation
+ * keep the store's index of times append-only, and the due scan takes what is due at its own pace anyway.
+ */
+#define LIFECYCLE_RETRY_MIN_US (30 * US_PER_S)
+#define LIFECYCLE_RETRY_MAX_US (10 * 60 * US_PER_S)
 /* An assigned panic is looked at again this often until it is resolved. */
 #define LIFECYCLE_REVIEW_US (30 * 60 * US_PER_S)
 /* No next action is further ahead than this; one that seems to be comes from a clock that was wrong. */
@@ -52,9 +55,12 @@ struct lifecycle_command {
     const char *outcome;
 };
 
-/* A panic as it is first stored: version 1, received, to be looked at within LIFECYCLE_FIRST_LOOK_US. */
+/*
+ * A panic as it is first stored: version 1. Received, and to be looked at within LIFECYCLE_FIRST_LOOK_US; or,
+ * when it is known that no responder is free, unassigned and waiting from the start, which saves a write.
+ */
 struct store_panic lifecycle_create(const char *tenant, const struct id *id, struct bytes content,
-                                    int64_t now_us);
+                                    bool responder_free, int64_t now_us);
 
 /*
  * OK with the panic after the command and its event, or FAILED_PRECONDITION. The results point to strings of

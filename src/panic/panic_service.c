@@ -95,8 +95,14 @@ static void finish_create(struct create *create)
     create->panic->version = (int64_t)create->row.version;
     view_cache_put(service->config.cache, &create->row, create->panic, &call->arena);
     view_cache_let_go(service->config.cache, &create->key);
-    /* Before the answer, after which the call and all in its arena belong to somebody else. */
-    dispatch_hint(service->dispatch, create->row.tenant, &create->row.id);
+    /*
+     * A panic stored as waiting needs a hint only if a responder has come since: one that comes from now on
+     * finds it in the store. The hint goes before the answer, after which the call's arena belongs to
+     * somebody else.
+     */
+    if (!create->row.waiting || roster_available(service->roster) > 0) {
+        dispatch_hint(service->dispatch, create->row.tenant, &create->row.id);
+    }
     reply_created(create, create->panic, false);
 }
 
@@ -126,8 +132,9 @@ static enum status prepare_create(struct create *create, const struct id *id)
 {
     struct rpc_call *call = create->write.call;
     struct service *service = create->service;
-    create->row = lifecycle_create(call->identity.tenant, id, create->content.packed,
-                                   clock_wall_us(service->config.clock));
+    create->row =
+        lifecycle_create(call->identity.tenant, id, create->content.packed,
+                         roster_available(service->roster) > 0, clock_wall_us(service->config.clock));
     create->panic = view_build(&create->row, &create->content.request, &call->arena);
     if (create->panic == NULL) {
         return STATUS_RESOURCE_EXHAUSTED;

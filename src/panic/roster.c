@@ -8,6 +8,7 @@
 
 #include <bsd/sys/tree.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,8 @@ struct roster {
     struct entry_tree entries;
     size_t n_entries;
     struct candidate *free;
-    size_t n_free;
+    /* Written under the lock, read by anybody. */
+    _Atomic size_t n_free;
     /* Room in `free`: always at least n_entries, so that freeing a responder cannot fail. */
     size_t free_room;
 };
@@ -240,10 +242,7 @@ void roster_release(struct roster *roster, const char *tenant, const char *respo
     pthread_mutex_unlock(&roster->lock);
 }
 
-size_t roster_available(struct roster *roster)
+size_t roster_available(const struct roster *roster)
 {
-    pthread_mutex_lock(&roster->lock);
-    size_t available = roster->n_free;
-    pthread_mutex_unlock(&roster->lock);
-    return available;
+    return roster->n_free;
 }

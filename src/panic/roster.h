@@ -49,7 +49,7 @@ MUST_USE bool roster_take(struct roster *roster, const char *tenant, const struc
 /* Frees a responder; harmless when it is free. */
 void roster_release(struct roster *roster, const char *tenant, const char *responder_id);
 
-/* How many are free, over all tenants. */
-size_t roster_available(struct roster *roster);
+/* How many are free, over all tenants. Takes no lock. */
+size_t roster_available(const struct roster *roster);
 
 #endif

@@ -68,6 +68,7 @@ enum status listener_open(struct listener *listener, struct diag *diag)
     if (error != 0) {
         return bind_failed(error, endpoint, diag);
     }
+    listener->created = true;
     error = configure(listener);
     if (error == 0) {
         error = nng_listener_start(listener->handle, 0);
@@ -78,20 +79,20 @@ enum status listener_open(struct listener *listener, struct diag *diag)
         error = nng_listener_get_int(listener->handle, NNG_OPT_TCP_BOUND_PORT, &port);
     }
     if (error != 0) {
-        nng_listener_close(listener->handle);
         return bind_failed(error, endpoint, diag);
     }
     if (any_port) {
         endpoint_set_port(endpoint, (unsigned)port);
     }
-    listener->open = true;
+    listener->bound = true;
     return STATUS_OK;
 }
 
 void listener_close(struct listener *listener)
 {
-    if (listener->open) {
+    if (listener->created) {
         nng_listener_close(listener->handle);
-        listener->open = false;
+        listener->created = false;
+        listener->bound = false;
     }
 }

@@ -166,7 +166,7 @@ static void revive(struct nng_watchdog *watchdog, struct watched *watched)
 
 static void check(struct nng_watchdog *watchdog, struct watched *watched)
 {
-    int error = watched->listener->open ? probe(watchdog, watched) : NNG_ECLOSED;
+    int error = watched->listener->bound ? probe(watchdog, watched) : NNG_ECLOSED;
     switch (error) {
     case 0:
         watched->failures = 0;

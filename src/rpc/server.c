@@ -14,8 +14,8 @@
  * Drain: a context first enters `in_flight`, then looks at `draining`; close sets `draining`, then stop waits
  * for `in_flight` to be 0 (all sequentially consistent). So either the context sees `draining` and refuses,
  * or stop sees the context. Refused calls leave `in_flight` at once, so that peers which go on sending cannot
- * hold up a stop. New connections are turned away as pipes, since closing an nng listener would cut those
- * with answers still to come.
+ * hold up a stop. New connections are turned away as pipes: closing an nng listener would cut those with
+ * answers still to come. Listeners and connections go with the socket, when nothing is in flight.
  */
 #include "rpc/server.h"
 
@@ -271,11 +271,8 @@ static enum status open_calls(struct rpc_server *server, unsigned n, struct diag
         c->server = server;
         c->call.transport = &transport;
         arena_init(&c->call.arena, c->first, sizeof(c->first), RPC_ARENA_MAX);
-        if (nng_ctx_open(&c->ctx, server->socket) != 0) {
-            break;
-        }
-        if (nng_aio_alloc(&c->aio, advance, c) != 0) {
-            nng_ctx_close(c->ctx);
+        /* The context is closed with the socket. */
+        if (nng_ctx_open(&c->ctx, server->socket) != 0 || nng_aio_alloc(&c->aio, advance, c) != 0) {
             break;
         }
         server->n_calls++;
@@ -394,8 +391,8 @@ void rpc_server_stop(struct rpc_server *server)
     if (counter_read(&server->requests) > 0) {
         nng_msleep(LINGER_MS);
     }
-    for (size_t i = 0; i < server->n_listeners; i++) {
-        listener_close(&server->listeners[i]);
+    if (server->socket_open) {
+        nng_close(server->socket);
     }
 }
 
@@ -416,12 +413,8 @@ void rpc_server_free(struct rpc_server *server)
         if (msg != NULL) {
             nng_msg_free(msg);
         }
-        nng_ctx_close(server->calls[i].ctx);
         nng_aio_free(server->calls[i].aio);
         arena_reset(&server->calls[i].call.arena);
-    }
-    if (server->socket_open) {
-        nng_close(server->socket);
     }
     if (server->tls != NULL) {
         nng_tls_config_free(server->tls);

@@ -88,11 +88,11 @@ static int compare_responders(const struct responder_node *a, const struct respo
 #define TREE(name, node, field, compare)                                                                     \
     RB_GENERATE_INTERNAL(name, node, field, compare, __attribute__((unused)) static)
 
-TREE(panics, panic_node, by_id, compare_ids)
-TREE(due, panic_node, by_due, compare_due)
-TREE(waiting, panic_node, by_creation, compare_creations)
-TREE(bound, panic_node, by_responder, compare_bound)
-TREE(responders, responder_node, by_id, compare_responders)
+TREE(panics, panic_node, by_id, compare_ids);
+TREE(due, panic_node, by_due, compare_due);
+TREE(waiting, panic_node, by_creation, compare_creations);
+TREE(bound, panic_node, by_responder, compare_bound);
+TREE(responders, responder_node, by_id, compare_responders);
 
 static struct panic_node *find_panic(struct memory_store *memory, const char *tenant, const struct id *id)
 {
@@ -458,6 +458,8 @@ static void memory_close(struct store *store)
     }
     struct responder_node *responder;
     while ((responder = RB_ROOT(&memory->responders)) != NULL) {
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it cannot follow that no link to a removed node is
+         * left. */
         RB_REMOVE(responders, &memory->responders, responder);
         free(responder);
     }

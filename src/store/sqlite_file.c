@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +30,18 @@
 #define HEADER_USER_VERSION 60
 #define HEADER_APPLICATION_ID 68
 
+/* The folder that the path names a file in. */
+static void folder_of(const char *path, char ret_folder[PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL) {
+        snprintf(ret_folder, PATH_MAX, ".");
+    } else {
+        int length = slash == path ? 1 : (int)(slash - path);
+        snprintf(ret_folder, PATH_MAX, "%.*s", length, path);
+    }
+}
+
 static enum status resolve(const char *path, char ret_path[PATH_MAX], struct diag *diag)
 {
     if (realpath(path, ret_path) != NULL) {
@@ -39,16 +50,16 @@ static enum status resolve(const char *path, char ret_path[PATH_MAX], struct dia
     if (errno != ENOENT) {
         return diag_fail(diag, STATUS_UNAVAILABLE, "store: %s: %m", path);
     }
-    char copy[PATH_MAX];
+    char named[PATH_MAX];
     char folder[PATH_MAX];
-    snprintf(copy, sizeof(copy), "%s", path);
-    if (strlen(path) >= sizeof(copy) || realpath(dirname(copy), folder) == NULL) {
+    folder_of(path, named);
+    if (realpath(named, folder) == NULL) {
         return diag_fail(diag, STATUS_UNAVAILABLE, "store: the folder of %s: %m", path);
     }
-    snprintf(copy, sizeof(copy), "%s", path);
-    int length = snprintf(ret_path, PATH_MAX, "%s/%s", folder, basename(copy));
-    if (length >= PATH_MAX) {
-        return diag_fail(diag, STATUS_UNAVAILABLE, "store: %s: the path is too long", path);
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    if (name[0] == 0 || snprintf(ret_path, PATH_MAX, "%s/%s", folder, name) >= PATH_MAX) {
+        return diag_fail(diag, STATUS_UNAVAILABLE, "store: %s: no name, or one too long, for a file", path);
     }
     return STATUS_OK;
 }
@@ -170,9 +181,9 @@ void database_file_release(struct database_file *file)
 
 bool database_file_sync_folder(const struct database_file *file)
 {
-    char copy[PATH_MAX];
-    memcpy(copy, file->path, sizeof(copy));
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char folder[PATH_MAX];
+    folder_of(file->path, folder);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         return false;
     }

@@ -274,8 +274,10 @@ static enum status migrate(struct connection *connection, const char *path, int6
         /* What is not committed goes with the connection. */
         return open_failed(connection, path, diag);
     }
-    log_info("store schema migrated", log_str("path", path), log_int("from", version),
-             log_int("to", SCHEMA_VERSION));
+    if (version > 0) {
+        log_info("store schema migrated", log_str("path", path), log_int("from", version),
+                 log_int("to", SCHEMA_VERSION));
+    }
     return STATUS_OK;
 }
 

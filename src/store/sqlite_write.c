@@ -284,7 +284,11 @@ static bool no_space(int system_error)
     return system_error == ENOSPC || system_error == EDQUOT;
 }
 
-/* True when the failure leaves nothing behind; `committing`: it came from COMMIT. */
+/*
+ * True when the failure leaves nothing behind; `committing`: it came from COMMIT. The system error is errno
+ * as SQLite left it, cleared before the call: sqlite3_system_errno() is not set by a COMMIT and may hold an
+ * older error.
+ */
 static bool is_clean_failure(int code, int system_error, bool committing)
 {
     switch (code & 0xff) {
@@ -313,8 +317,8 @@ static enum status fail(struct sqlite_store *sqlite, const char *step, int code,
 
 static enum status roll_back(struct sqlite_store *sqlite, const char *step, int code, bool committing)
 {
+    int system_error = errno;
     struct connection *writer = &sqlite->writer;
-    int system_error = sqlite3_system_errno(writer->db);
     bool clean = is_clean_failure(code, system_error, committing);
     /* Some failures have rolled back already. */
     if (sqlite3_get_autocommit(writer->db) == 0 && run(writer, WRITE_ROLLBACK) != SQLITE_OK) {
@@ -323,10 +327,11 @@ static enum status roll_back(struct sqlite_store *sqlite, const char *step, int 
     return fail(sqlite, step, code, system_error, clean);
 }
 
-static enum status checkpoint(struct sqlite_store *sqlite)
+static enum status checkpoint(struct sqlite_store *sqlite, int mode)
 {
-    int code = sqlite3_wal_checkpoint_v2(sqlite->writer.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    int system_error = sqlite3_system_errno(sqlite->writer.db);
+    errno = 0;
+    int code = sqlite3_wal_checkpoint_v2(sqlite->writer.db, NULL, mode, NULL, NULL);
+    int system_error = errno;
     sqlite->checkpoint_at = sqlite->wal_pages + CHECKPOINT_RETRY_PAGES;
     if (code == SQLITE_OK || code == SQLITE_BUSY) {
         return STATUS_OK;
@@ -338,6 +343,7 @@ static enum status checkpoint(struct sqlite_store *sqlite)
 
 static enum status apply_locked(struct sqlite_store *sqlite, struct store_op *ops, size_t n)
 {
+    errno = 0;
     int code = reserve_wal_index(sqlite, ops, n);
     if (code != SQLITE_OK) {
         int system_error = errno;
@@ -347,11 +353,15 @@ static enum status apply_locked(struct sqlite_store *sqlite, struct store_op *op
     if (code != SQLITE_OK) {
         return roll_back(sqlite, "apply", code, false);
     }
+    errno = 0;
     code = run(&sqlite->writer, WRITE_COMMIT);
     if (code != SQLITE_OK) {
         return roll_back(sqlite, "commit", code, true);
     }
-    enum status status = sqlite->wal_pages >= sqlite->checkpoint_at ? checkpoint(sqlite) : STATUS_OK;
+    enum status status = STATUS_OK;
+    if (sqlite->wal_pages >= sqlite->checkpoint_at) {
+        status = checkpoint(sqlite, SQLITE_CHECKPOINT_PASSIVE);
+    }
     atomic_store_explicit(&sqlite->store.stats.wal_pages, sqlite->wal_pages, memory_order_relaxed);
     return status;
 }
@@ -394,6 +404,10 @@ enum status writer_start(struct sqlite_store *sqlite, struct diag *diag)
 void writer_finish(struct sqlite_store *sqlite)
 {
     if (sqlite->writer.db != NULL && !sqlite->failed) {
-        (void)checkpoint(sqlite);
+        /*
+         * Emptied, so that the file alone is the whole store: it may be copied away, and another copy put in
+         * its place finds no log of this one beside it.
+         */
+        (void)checkpoint(sqlite, SQLITE_CHECKPOINT_TRUNCATE);
     }
 }

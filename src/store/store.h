@@ -36,7 +36,7 @@
 #define STORE_BATCH_MAX 1024
 #define STORE_PAGE_MAX 500
 /* Longest content of a panic or responder, in bytes. */
-#define STORE_CONTENT_MAX (1024 * 1024)
+#define STORE_CONTENT_MAX 1048576
 
 struct bytes {
     const uint8_t *data;
@@ -64,21 +64,20 @@ struct store_panic {
     uint8_t stage;
     /* True while it is open and no responder could be found: store_waiting() lists these. */
     bool waiting;
+    /* True while responder_id is bound by this panic. */
+    bool assigned;
     uint32_t attempts;
     int64_t create_time_us;
     int64_t update_time_us;
     /* When the due scan must find it; 0 = closed, never. */
     int64_t next_action_at_us;
-    /* NULL = none yet. Stays after the panic is closed; `assigned` says whether the responder is bound by it
-     * now. */
+    /* NULL = none yet. Stays after the panic is closed; `assigned` says whether it is bound now. */
     const char *responder_id;
-    bool assigned;
     int64_t assign_time_us;
     double distance_m;
     /* How it ended; NULL = open. */
     const char *outcome;
-    /* What the creator sent, in canonical form: never changes, and two creates are the same if this is equal.
-     */
+    /* What the creator sent, in canonical form: never changes; two creates are the same if this is equal. */
     struct bytes content;
 };
 
@@ -94,8 +93,7 @@ struct store_responder {
     struct id panic_id;
 };
 
-/* One state change, appended in the transaction of the change. Key: (tenant, panic, version after the
- * change). */
+/* One state change, appended in the transaction of the change. Key: (tenant, panic, version after it). */
 struct store_event {
     /* Read only: the panic's version after the change. */
     uint64_t version;

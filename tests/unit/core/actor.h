@@ -19,18 +19,19 @@ struct actor {
     void (*act)(struct actor *self);
     void *subject;
     uint64_t value;
-    bool ok;
 
     /* It stops before the step of this name (any when NULL), after letting `skip` of them pass. */
     const char *stop_at;
     _Atomic int64_t skip;
 
     /* Steps performed. */
-    uint64_t steps;
-    bool done;
+    _Atomic uint64_t steps;
     pthread_t thread;
     sem_t paused;
     sem_t resume;
+    /* What the operation answered, and whether it has come to its end. */
+    bool ok;
+    bool done;
 };
 
 static _Thread_local struct actor *current_actor;
@@ -44,7 +45,7 @@ static inline void actor_step(const char *label)
     if (self == NULL) {
         return;
     }
-    self->steps += self == current_actor;
+    atomic_fetch_add(&self->steps, 1);
     if (self->stop_at != NULL && strcmp(self->stop_at, label) != 0) {
         return;
     }

@@ -5,6 +5,7 @@
 #include <nng/protocol/reqrep0/req.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -244,6 +245,32 @@ int rig_connect(const char *url, bool greet)
         assert_memory_equal(greeting, "\0SP\0\0\x31\0", 8);
     }
     return fd;
+}
+
+int rig_listen(char *url, size_t size)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, length), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+    snprintf(url, size, "tcp://127.0.0.1:%u", ntohs(address.sin_port));
+    return fd;
+}
+
+int rig_accept(int listening)
+{
+    struct pollfd readable = {.fd = listening, .events = POLLIN};
+    assert_int_equal(poll(&readable, 1, RIG_PATIENCE_S * 1000), 1);
+    int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+void rig_close(int fd)
+{
+    close(fd);
 }
 
 bool rig_read(int fd, void *bytes, size_t length)

@@ -56,6 +56,10 @@ enum status rig_get(const char *url, const char *id, char *text, size_t size);
 
 /* A plain socket, connected, that has shaken hands when `greet`. URL tcp:// (IPv4) or ipc://. */
 int rig_connect(const char *url, bool greet);
+/* A plain socket that listens on a free port of the loopback interface; its tcp:// URL goes to `url`. */
+int rig_listen(char *url, size_t size);
+int rig_accept(int listening);
+void rig_close(int fd);
 /* Exactly `length` bytes; false when the peer closes or is silent for RIG_PATIENCE_S. */
 bool rig_read(int fd, void *bytes, size_t length);
 /* Waits until the peer has closed. */

@@ -1,0 +1,8 @@
+/* The two halves of the conformance suite; each gives the number of failed tests. */
+#ifndef STORE_CONFORMANCE_H
+#define STORE_CONFORMANCE_H
+
+int run_write_conformance(void);
+int run_read_conformance(void);
+
+#endif

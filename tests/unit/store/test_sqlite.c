@@ -1,0 +1,198 @@
+/* What only the SQLite store promises: durability across reopening and kills, its settings, a log that stays
+ * short. */
+#include "fixture.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "store/sqlite_internal.h"
+
+static void test_reopen_finds_everything(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_panic panic = panic_of(1);
+    panic.waiting = true;
+    struct store_responder responder = responder_of("unit-1");
+    assert_status(create(fixture, &panic), STATUS_OK);
+    assert_status(put(fixture, &responder), STATUS_OK);
+    struct store_event event = {.at_us = 1, .type = "assigned", .actor = "dispatch"};
+    panic = bound_next(&panic, "unit-1");
+    struct store_op op = update_op(&panic, &event);
+    assert_ok(store_apply(fixture->store, &op, 1));
+
+    fixture_reopen(fixture);
+    struct store_panic got = stored(fixture, &panic.id);
+    assert_panic_equal(&got, &panic);
+    struct store_responder responders[1];
+    struct store_event events[1];
+    struct store_counts counts;
+    size_t n;
+    assert_ok(store_list_responders(fixture->store, "acme", NULL, 1, &fixture->arena, responders, &n));
+    assert_int_equal(n, 1);
+    assert_true(id_equal(&responders[0].panic_id, &panic.id));
+    assert_ok(store_events(fixture->store, "acme", &panic.id, 0, 1, &fixture->arena, events, &n));
+    assert_int_equal(n, 1);
+    assert_ok(store_counts(fixture->store, 0, &counts));
+    assert_int_equal(counts.panics, 1);
+    assert_int_equal(counts.waiting, 1);
+}
+
+#define BATCH 8
+#define BATCHES_BEFORE_KILL 300
+
+/* Creates panics without end, telling each batch that was acknowledged. */
+static void write_until_killed(const struct fixture *fixture, int acknowledged)
+{
+    struct store *store;
+    if (store_open(fixture->url, &store, NULL) != STATUS_OK) {
+        _exit(1);
+    }
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 4096);
+    for (unsigned batch = 0;; batch++) {
+        struct store_panic panics[BATCH];
+        struct store_op ops[BATCH];
+        for (unsigned i = 0; i < BATCH; i++) {
+            panics[i] = panic_of(batch * BATCH + i);
+            ops[i] = (struct store_op){.kind = STORE_CREATE, .panic = &panics[i], .arena = &arena};
+        }
+        if (store_apply(store, ops, BATCH) != STATUS_OK ||
+            write(acknowledged, &batch, sizeof(batch)) != (ssize_t)sizeof(batch)) {
+            _exit(1);
+        }
+    }
+}
+
+static void test_kill_loses_nothing_acknowledged(void **state)
+{
+    struct fixture *fixture = *state;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(ends[0]);
+        write_until_killed(fixture, ends[1]);
+    }
+    close(ends[1]);
+    unsigned batch = 0;
+    unsigned acknowledged = 0;
+    while (read(ends[0], &batch, sizeof(batch)) == (ssize_t)sizeof(batch)) {
+        acknowledged = batch + 1;
+        if (acknowledged == BATCHES_BEFORE_KILL) {
+            assert_int_equal(kill(child, SIGKILL), 0);
+        }
+    }
+    close(ends[0]);
+    int result;
+    assert_int_equal(waitpid(child, &result, 0), child);
+    assert_true(WIFSIGNALED(result));
+    assert_true(acknowledged >= BATCHES_BEFORE_KILL);
+
+    fixture_reopen(fixture);
+    for (unsigned i = 0; i < acknowledged * BATCH; i++) {
+        struct id id = id_of(i);
+        struct store_panic got = stored(fixture, &id);
+        struct store_panic expected = panic_of(i);
+        assert_panic_equal(&got, &expected);
+    }
+    struct store_counts counts;
+    assert_ok(store_counts(fixture->store, 0, &counts));
+    assert_int_equal(counts.panics % BATCH, 0);
+    assert_int_equal(counts.open, counts.panics);
+}
+
+static int64_t pragma(const struct connection *connection, const char *sql)
+{
+    sqlite3_stmt *statement;
+    assert_int_equal(sqlite3_prepare_v2(connection->db, sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int64_t number = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return number;
+}
+
+static void test_writer_has_the_settings_that_durability_needs(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct connection *writer = &((struct sqlite_store *)fixture->store)->writer;
+    assert_int_equal(pragma(writer, "PRAGMA synchronous"), 2);
+    assert_int_equal(pragma(writer, "PRAGMA page_size"), 4096);
+    assert_int_equal(pragma(writer, "PRAGMA cache_size"), -32768);
+    assert_int_equal(pragma(writer, "PRAGMA mmap_size"), 0);
+    assert_int_equal(pragma(writer, "PRAGMA wal_autocheckpoint"), 0);
+    assert_int_equal(pragma(writer, "PRAGMA application_id"), SQLITE_APPLICATION_ID);
+    assert_int_equal(pragma(writer, "PRAGMA user_version"), 1);
+    assert_int_equal(pragma(writer, "SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
+}
+
+static void test_readers_can_neither_write_nor_checkpoint(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sqlite_store *sqlite = (struct sqlite_store *)fixture->store;
+    for (size_t i = 0; i < READERS_MAX; i++) {
+        const struct connection *reader = &sqlite->readers[i];
+        assert_int_equal(sqlite3_db_readonly(reader->db, "main"), 1);
+        assert_int_equal(pragma(reader, "PRAGMA query_only"), 1);
+        assert_int_equal(pragma(reader, "PRAGMA wal_autocheckpoint"), 0);
+        assert_int_equal(pragma(reader, "PRAGMA synchronous"), 2);
+        assert_int_equal(sqlite3_exec(reader->db, "DELETE FROM panic", NULL, NULL, NULL), SQLITE_READONLY);
+    }
+}
+
+static void test_log_stays_short(void **state)
+{
+    struct fixture *fixture = *state;
+    static uint8_t data[4096];
+    static struct store_panic panics[64];
+    static struct store_op ops[64];
+    uint64_t longest = 0;
+    for (unsigned batch = 0; batch < 60; batch++) {
+        for (unsigned i = 0; i < 64; i++) {
+            panics[i] = panic_of(batch * 64 + i);
+            panics[i].content = (struct bytes){.data = data, .length = sizeof(data)};
+            ops[i] = create_op(fixture, &panics[i]);
+        }
+        assert_ok(store_apply(fixture->store, ops, 64));
+        uint64_t pages = atomic_load(&fixture->store->stats.wal_pages);
+        longest = pages > longest ? pages : longest;
+    }
+    /* 60 batches are some 10,000 pages. */
+    assert_in_range(longest, 500, 1500);
+}
+
+static void test_no_query_sorts_or_scans_the_panics(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sqlite_store *sqlite = (struct sqlite_store *)fixture->store;
+    for (size_t i = 0; i < read_statements_n; i++) {
+        char sql[1024];
+        snprintf(sql, sizeof(sql), "EXPLAIN QUERY PLAN %s", read_statements[i]);
+        sqlite3_stmt *plan;
+        assert_int_equal(sqlite3_prepare_v2(sqlite->readers[0].db, sql, -1, &plan, NULL), SQLITE_OK);
+        while (sqlite3_step(plan) == SQLITE_ROW) {
+            const char *step = (const char *)sqlite3_column_text(plan, 3);
+            assert_null(strstr(step, "TEMP B-TREE"));
+            if (strcmp(step, "SCAN panic") == 0) {
+                fail_msg("%s", read_statements[i]);
+            }
+        }
+        sqlite3_finalize(plan);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_reopen_finds_everything, setup_sqlite, teardown),
+        cmocka_unit_test_setup_teardown(test_kill_loses_nothing_acknowledged, setup_folder, teardown),
+        cmocka_unit_test_setup_teardown(test_writer_has_the_settings_that_durability_needs, setup_sqlite,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_readers_can_neither_write_nor_checkpoint, setup_sqlite,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_log_stays_short, setup_sqlite, teardown),
+        cmocka_unit_test_setup_teardown(test_no_query_sorts_or_scans_the_panics, setup_sqlite, teardown),
+    };
+    return cmocka_run_group_tests_name("store: sqlite", tests, NULL, NULL);
+}
