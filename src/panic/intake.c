@@ -9,12 +9,24 @@
 
 struct intake {
     struct store *store;
-    struct pool *pool;
-    /* The batch under way: the one worker's own. */
+    struct pool *commits;
+    struct pool *answers;
+    /* The batch under way: the commit worker's own. */
     struct store_op ops[BATCH_MAX];
 };
 
-static void run(void *ctx, unsigned worker, void **items, size_t n)
+static void submit(struct pool *pool, struct intake_write *write)
+{
+    enum status status = pool_submit(pool, write);
+    /* The queue has room for every call there is: full would mean that a call was submitted twice. */
+    assert(status != STATUS_RESOURCE_EXHAUSTED);
+    if (status != STATUS_OK) {
+        write->status = status;
+        write->done(write->ctx, write);
+    }
+}
+
+static void run_commits(void *ctx, unsigned worker, void **items, size_t n)
 {
     (void)worker;
     struct intake *intake = ctx;
@@ -25,8 +37,47 @@ static void run(void *ctx, unsigned worker, void **items, size_t n)
     enum status status = store_apply(intake->store, intake->ops, n);
     fail_stop_on_data_loss(status, "intake");
     for (size_t i = 0; i < n; i++) {
-        writes[i]->done(writes[i]->ctx, writes[i], &intake->ops[i], status);
+        writes[i]->op = intake->ops[i];
+        writes[i]->status = status;
+        submit(intake->answers, writes[i]);
     }
+}
+
+static void run_answers(void *ctx, unsigned worker, void **items, size_t n)
+{
+    (void)ctx;
+    (void)worker;
+    for (size_t i = 0; i < n; i++) {
+        struct intake_write *write = items[i];
+        write->done(write->ctx, write);
+    }
+}
+
+/* A power of two with room for every call, every worker and every thread that may be submitting. */
+static size_t queue_capacity(size_t calls_max)
+{
+    size_t capacity = BATCH_MAX;
+    while (capacity < 2 * calls_max) {
+        capacity *= 2;
+    }
+    return capacity;
+}
+
+static enum status start_pools(struct intake *intake, size_t calls_max)
+{
+    struct pool_config config = {.name = "answer",
+                                 .workers = 1,
+                                 .capacity = queue_capacity(calls_max),
+                                 .batch_max = BATCH_MAX,
+                                 .run = run_answers,
+                                 .ctx = intake};
+    enum status status = pool_new(&config, &intake->answers);
+    if (status == STATUS_OK) {
+        config.name = "intake";
+        config.run = run_commits;
+        status = pool_new(&config, &intake->commits);
+    }
+    return status;
 }
 
 enum status intake_new(struct store *store, size_t calls_max, struct intake **ret_intake)
@@ -36,19 +87,9 @@ enum status intake_new(struct store *store, size_t calls_max, struct intake **re
         return STATUS_RESOURCE_EXHAUSTED;
     }
     intake->store = store;
-    size_t capacity = BATCH_MAX;
-    while (capacity < 2 * calls_max) {
-        capacity *= 2;
-    }
-    const struct pool_config config = {.name = "intake",
-                                       .workers = 1,
-                                       .capacity = capacity,
-                                       .batch_max = BATCH_MAX,
-                                       .run = run,
-                                       .ctx = intake};
-    enum status status = pool_new(&config, &intake->pool);
+    enum status status = start_pools(intake, calls_max);
     if (status != STATUS_OK) {
-        free(intake);
+        intake_free(intake);
         return status;
     }
     *ret_intake = intake;
@@ -57,28 +98,26 @@ enum status intake_new(struct store *store, size_t calls_max, struct intake **re
 
 void intake_submit(struct intake *intake, struct intake_write *write)
 {
-    enum status status = pool_submit(intake->pool, write);
-    /* The queue has room for every call there is: full would mean that a call was submitted twice. */
-    assert(status != STATUS_RESOURCE_EXHAUSTED);
-    if (status != STATUS_OK) {
-        write->done(write->ctx, write, &write->op, status);
-    }
+    submit(intake->commits, write);
 }
 
+/* In the order in which writes pass through. */
 void intake_stop(struct intake *intake)
 {
-    pool_stop(intake->pool);
+    pool_stop(intake->commits);
+    pool_stop(intake->answers);
 }
 
 void intake_free(struct intake *intake)
 {
     if (intake != NULL) {
-        pool_free(intake->pool);
+        pool_free(intake->commits);
+        pool_free(intake->answers);
         free(intake);
     }
 }
 
 struct pool_stats intake_stats(const struct intake *intake)
 {
-    return pool_stats(intake->pool);
+    return pool_stats(intake->commits);
 }

@@ -1,11 +1,13 @@
 /*
  * Intake: the one way in which an RPC changes the store, and the only place that acknowledges.
  *
- * Group commit: a worker takes what is queued, applies it in one durable transaction, then tells each write
- * how it ended. There is no timer: while one commit is on its way to the disk, the next batch grows.
+ * Group commit: a worker takes what is queued and applies it in one durable transaction. There is no timer:
+ * while one commit is on its way to the disk, the next batch grows. What is durable goes on to a second
+ * worker, which tells each write how it ended, so that answering one batch and committing the next go on side
+ * by side.
  *
- * The queue holds at least as many writes as calls can be under way, so it cannot overflow; a write is never
- * shed, reordered, or dropped for its deadline.
+ * The queues hold at least as many writes as calls can be under way, so they cannot overflow; a write is
+ * never shed, reordered, or dropped for its deadline.
  */
 #ifndef PANIC_INTAKE_H
 #define PANIC_INTAKE_H
@@ -21,12 +23,12 @@ struct intake;
 /* One write on its way. Lives in the arena of its call. */
 struct intake_write {
     struct rpc_call *call;
+    /* What to do; after the commit also how it ended. */
     struct store_op op;
-    /*
-     * Called on the worker after the commit; finishes the call. `status` is that of the batch: unless it is
-     * OK, nothing was stored and op->outcome says nothing.
-     */
-    void (*done)(void *ctx, struct intake_write *write, const struct store_op *op, enum status status);
+    /* Of the batch: unless it is OK, nothing was stored, and the op's outcome says nothing. */
+    enum status status;
+    /* Called once, after the commit; finishes the call. */
+    void (*done)(void *ctx, struct intake_write *write);
     void *ctx;
 };
 

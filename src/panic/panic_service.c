@@ -106,10 +106,11 @@ static void finish_create(struct create *create)
     reply_created(create, create->panic, false);
 }
 
-static void create_done(void *ctx, struct intake_write *write, const struct store_op *op, enum status status)
+static void create_done(void *ctx, struct intake_write *write)
 {
     struct create *create = ctx;
-    if (status == STATUS_OK && op->outcome == STATUS_OK) {
+    const struct store_op *op = &write->op;
+    if (write->status == STATUS_OK && op->outcome == STATUS_OK) {
         if (op->replayed) {
             finish_replay(create, op);
         } else {
@@ -118,8 +119,8 @@ static void create_done(void *ctx, struct intake_write *write, const struct stor
         return;
     }
     view_cache_let_go(create->service->config.cache, &create->key);
-    if (status != STATUS_OK) {
-        service_fail(write->call, status);
+    if (write->status != STATUS_OK) {
+        service_fail(write->call, write->status);
     } else if (op->outcome == STATUS_ALREADY_EXISTS) {
         rpc_call_fail(write->call, op->outcome,
                       "id: a panic with this id and other content exists; it was not changed. Use a new id");
@@ -400,23 +401,24 @@ static void finish_resolve(struct service *service, struct resolve *resolve)
     reply_resolved(call, panic);
 }
 
-static void resolve_done(void *ctx, struct intake_write *write, const struct store_op *op, enum status status)
+static void resolve_done(void *ctx, struct intake_write *write)
 {
     struct resolve *resolve = ctx;
+    enum status status = write->status != STATUS_OK ? write->status : write->op.outcome;
     struct service *service = resolve->service;
     struct rpc_call *call = write->call;
-    if (status == STATUS_OK && op->outcome == STATUS_OK) {
+    if (status == STATUS_OK) {
         finish_resolve(service, resolve);
         return;
     }
     if (resolve->held) {
         view_cache_let_go(service->config.cache, &resolve->key);
     }
-    if (status == STATUS_OK && op->outcome == STATUS_ABORTED) {
+    if (status == STATUS_ABORTED) {
         /* Dispatch changed it first: read again. */
         service_query(service, call, resolve_from_store);
     } else {
-        service_fail(call, status != STATUS_OK ? status : op->outcome);
+        service_fail(call, status);
     }
 }
 

@@ -38,12 +38,13 @@ static Panic__V1__Responder *responder_view(const struct store_responder *row, s
     return responder;
 }
 
-static void put_done(void *ctx, struct intake_write *write, const struct store_op *op, enum status status)
+static void put_done(void *ctx, struct intake_write *write)
 {
     struct put *put = ctx;
     struct rpc_call *call = write->call;
-    if (status != STATUS_OK || op->outcome != STATUS_OK) {
-        service_fail(call, status != STATUS_OK ? status : op->outcome);
+    const struct store_op *op = &write->op;
+    if (write->status != STATUS_OK || op->outcome != STATUS_OK) {
+        service_fail(call, write->status != STATUS_OK ? write->status : op->outcome);
         return;
     }
     Panic__V1__PutResponderResponse response = PANIC__V1__PUT_RESPONDER_RESPONSE__INIT;

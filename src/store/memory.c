@@ -458,8 +458,7 @@ static void memory_close(struct store *store)
     }
     struct responder_node *responder;
     while ((responder = RB_ROOT(&memory->responders)) != NULL) {
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it cannot follow that no link to a removed node is
-         * left. */
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): a removed node is linked nowhere. */
         RB_REMOVE(responders, &memory->responders, responder);
         free(responder);
     }

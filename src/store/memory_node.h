@@ -37,7 +37,8 @@ struct responder_node {
     char fixed[];
 };
 
-/* The new functions copy what they are given and return NULL when memory is short. The caller owns the node.
+/*
+ * The new functions copy what they are given and return NULL when memory is short. The caller owns the node.
  */
 struct panic_node *panic_node_new(const struct store_panic *panic);
 struct event_node *event_node_new(const struct store_event *event, uint64_t version);

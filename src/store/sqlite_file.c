@@ -120,8 +120,10 @@ static uint32_t big_endian_32(const uint8_t *bytes)
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-/* With a rollback journal beside it the file may be half written, and only SQLite can tell what it should
- * hold. */
+/*
+ * With a rollback journal beside it the file may be half written, and only SQLite can tell what it should
+ * hold.
+ */
 static bool has_journal(const char *path)
 {
     char journal[PATH_MAX + sizeof("-journal")];

@@ -48,8 +48,10 @@ struct sqlite_store {
     struct connection writer;
     /* Under write_lock: an I/O error was seen; nothing is written any more, not even a checkpoint. */
     bool failed;
-    /* Under write_lock: pages in the write-ahead log, the length at which to checkpoint, and how many its
-     * index can hold. */
+    /*
+     * Under write_lock: pages in the write-ahead log, the length at which to checkpoint, and how many its
+     * index can hold.
+     */
     uint64_t wal_pages;
     uint64_t checkpoint_at;
     uint64_t wal_index_pages;
@@ -73,14 +75,17 @@ void database_file_release(struct database_file *file);
 /* Makes the file's name durable. False with errno on failure. */
 MUST_USE bool database_file_sync_folder(const struct database_file *file);
 
-/* FAILED_PRECONDITION with a diag unless the application id and schema version are ones that this program
- * works with. */
+/*
+ * FAILED_PRECONDITION with a diag unless the application id and schema version are ones that this program
+ * works with.
+ */
 MUST_USE enum status schema_check_identity(const char *path, uint32_t application_id, int64_t version,
                                            bool has_tables, struct diag *diag);
 
 /* sqlite_schema.c */
 
-/* Opens the writer: settings, identity, check, schema. *connection is to be closed by the caller in any case.
+/*
+ * Opens the writer: settings, identity, check, schema. *connection is to be closed by the caller in any case.
  */
 MUST_USE enum status writer_connect(const struct database_file *file, struct connection *connection,
                                     struct diag *diag);
@@ -143,8 +148,10 @@ enum status sqlite_apply(struct store *store, struct store_op *ops, size_t n);
 
 /* sqlite.c */
 
-/* A reader of the pool, waiting for one if need be; to be given back soon: while it reads, the log cannot be
- * reused. */
+/*
+ * A reader of the pool, waiting for one if need be; to be given back soon: while it reads, the log cannot be
+ * reused.
+ */
 struct connection *reader_take(struct sqlite_store *sqlite);
 void reader_give(struct sqlite_store *sqlite, struct connection *reader);
 

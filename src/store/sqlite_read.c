@@ -173,7 +173,8 @@ static void decode_key(sqlite3_stmt *row, struct store_key *ret_key)
            length <= STORE_TENANT_MAX ? length : STORE_TENANT_MAX);
 }
 
-/* Ends a read whose last step gave `code`: ROW and DONE are fine, where `full` says that a row found no room.
+/*
+ * Ends a read whose last step gave `code`: ROW and DONE are fine, where `full` says that a row found no room.
  */
 static enum status finish_read(struct sqlite_store *sqlite, struct connection *reader,
                                sqlite3_stmt *statement, int code, bool full)
@@ -308,8 +309,10 @@ enum status sqlite_all_responders(struct store *store,
     return finish_read(sqlite, reader, statement, full ? SQLITE_ROW : code, full);
 }
 
-/* Appends rows of keys until `max` are there or the statement ends, which is then the result, as it is when
- * max is 0. */
+/*
+ * Appends rows of keys until `max` are there or the statement ends, which is then the result, as it is when
+ * max is 0.
+ */
 static int step_keys(sqlite3_stmt *statement, size_t max, struct store_key *ret_keys, size_t *n)
 {
     int code = SQLITE_DONE;

@@ -165,8 +165,10 @@ static enum status check_identity(struct connection *connection, const char *pat
     return schema_check_identity(path, (uint32_t)application_id, *ret_version, tables > 0, diag);
 }
 
-/* Interrupts the check of the start when its time is over, as the check polls for nothing else while it walks
- * a tree. */
+/*
+ * Interrupts the check of the start when its time is over, as the check polls for nothing else while it walks
+ * a tree.
+ */
 struct check_timer {
     sqlite3 *db;
     pthread_mutex_t lock;

@@ -298,8 +298,10 @@ static bool is_clean_failure(int code, int system_error, bool committing)
     case SQLITE_NOMEM:
         return !committing;
     case SQLITE_IOERR:
-        /* SQLite tells a lack of space as FULL where it writes, but not a lack of quota, nor where the index
-         * grows. */
+        /*
+         * SQLite tells a lack of space as FULL where it writes, but not a lack of quota, nor where the index
+         * grows.
+         */
         return no_space(system_error) &&
                (code == SQLITE_IOERR_WRITE || (!committing && (code == SQLITE_IOERR_SHMSIZE)));
     default:

@@ -125,8 +125,10 @@ enum store_op_kind {
      * the responder is bound: then nothing of this op was done; NOT_FOUND.
      */
     STORE_UPDATE,
-    /* Insert or replace op->responder. Does not change what binds it. Outcome: OK, with *existing_responder
-       read back. */
+    /*
+     * Insert or replace op->responder. Does not change what binds it. Outcome: OK, with *existing_responder
+     * read back.
+     */
     STORE_PUT_RESPONDER,
 };
 
@@ -135,8 +137,10 @@ struct store_op {
     const struct store_panic *panic;
     const struct store_event *event;
     const struct store_responder *responder;
-    /* Where what is read back is put; one per op, so that it can be the arena of the op's RPC call. Not for
-     * updates. */
+    /*
+     * Where what is read back is put; one per op, so that it can be the arena of the op's RPC call. Not for
+     * updates.
+     */
     struct arena *arena;
 
     /* Set by store_apply. */
@@ -216,8 +220,10 @@ MUST_USE enum status store_open(const char *url, struct store **ret_store, struc
 /* Closes and frees. NULL is fine. No other call may be under way. */
 void store_close(struct store *store);
 
-/* One transaction; at most STORE_BATCH_MAX ops. Each op's outcome is set only when OK is returned. May block
- * on disk. */
+/*
+ * One transaction; at most STORE_BATCH_MAX ops. Each op's outcome is set only when OK is returned. May block
+ * on disk.
+ */
 MUST_USE enum status store_apply(struct store *store, struct store_op *ops, size_t n);
 
 /* NOT_FOUND; RESOURCE_EXHAUSTED when the arena is full. */

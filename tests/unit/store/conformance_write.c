@@ -1,4 +1,5 @@
-/* Batches: creates and replays, updates and bindings, responders, and what a failed op may not leave behind.
+/*
+ * Batches: creates and replays, updates and bindings, responders, and what a failed op may not leave behind.
  */
 #include "conformance.h"
 #include "fixture.h"
@@ -18,6 +19,31 @@ static void test_get_returns_what_was_created(void **state)
     assert_status(create(fixture, &panic), STATUS_OK);
     struct store_panic got = stored(fixture, &panic.id);
     assert_panic_equal(&got, &panic);
+}
+
+static void test_store_keeps_copies_of_what_it_was_given(void **state)
+{
+    struct fixture *fixture = *state;
+    char texts[][8] = {"acme", "unit-1", "lost", "content"};
+    struct store_panic panic = panic_of(1);
+    panic.tenant = texts[0];
+    panic.responder_id = texts[1];
+    panic.outcome = texts[2];
+    panic.content = (struct bytes){.data = (const uint8_t *)texts[3], .length = 7};
+    struct store_responder responder = responder_of(texts[1]);
+    assert_status(create(fixture, &panic), STATUS_OK);
+    assert_status(put(fixture, &responder), STATUS_OK);
+    memset(texts, 'x', sizeof(texts));
+
+    struct store_panic got = stored(fixture, &panic.id);
+    assert_string_equal(got.tenant, "acme");
+    assert_string_equal(got.responder_id, "unit-1");
+    assert_string_equal(got.outcome, "lost");
+    assert_memory_equal(got.content.data, "content", 7);
+    struct store_responder listed[1];
+    size_t n;
+    assert_ok(store_list_responders(fixture->store, "acme", NULL, 1, &fixture->arena, listed, &n));
+    assert_string_equal(listed[0].id, "unit-1");
 }
 
 static void test_get_of_unknown_id_is_not_found(void **state)
@@ -429,6 +455,7 @@ int run_write_conformance(void)
 {
     const struct CMUnitTest tests[] = {
         FOR_EACH_STORE(test_get_returns_what_was_created),
+        FOR_EACH_STORE(test_store_keeps_copies_of_what_it_was_given),
         FOR_EACH_STORE(test_get_of_unknown_id_is_not_found),
         FOR_EACH_STORE(test_create_of_same_content_replays_the_stored_panic),
         FOR_EACH_STORE(test_first_create_is_no_replay),

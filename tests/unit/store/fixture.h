@@ -37,8 +37,10 @@ void fixture_reopen(struct fixture *fixture);
 /* Id number n: ids sort as their numbers. */
 struct id id_of(unsigned n);
 
-/* An open panic of tenant "acme", created at n seconds, due at n + 2 seconds, with a content of its own for
- * each n. */
+/*
+ * An open panic of tenant "acme", created at n seconds, due at n + 2 seconds, with a content of its own for
+ * each n.
+ */
 struct store_panic panic_of(unsigned n);
 struct store_responder responder_of(const char *id);
 

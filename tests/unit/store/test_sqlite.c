@@ -1,5 +1,7 @@
-/* What only the SQLite store promises: durability across reopening and kills, its settings, a log that stays
- * short. */
+/*
+ * What only the SQLite store promises: durability across reopening and kills, its settings, a log that stays
+ * short.
+ */
 #include "fixture.h"
 
 #include <signal.h>
