@@ -6,6 +6,8 @@
 #include "panic/fail_stop.h"
 
 #define BATCH_MAX 256
+/* While one is in the middle of a system call the other goes on; more only take turns on the cores. */
+#define ANSWER_WORKERS 2
 
 struct intake {
     struct store *store;
@@ -66,7 +68,7 @@ static size_t queue_capacity(size_t calls_max)
 static enum status start_pools(struct intake *intake, size_t calls_max)
 {
     struct pool_config config = {.name = "answer",
-                                 .workers = 1,
+                                 .workers = ANSWER_WORKERS,
                                  .capacity = queue_capacity(calls_max),
                                  .batch_max = BATCH_MAX,
                                  .run = run_answers,
@@ -74,6 +76,7 @@ static enum status start_pools(struct intake *intake, size_t calls_max)
     enum status status = pool_new(&config, &intake->answers);
     if (status == STATUS_OK) {
         config.name = "intake";
+        config.workers = 1;
         config.run = run_commits;
         status = pool_new(&config, &intake->commits);
     }

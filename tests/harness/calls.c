@@ -1,5 +1,9 @@
 #include "harness/calls.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/id.h"
 #include "harness/panicd.h"
 #include "harness/test.h"
 
@@ -96,4 +100,146 @@ const Panic__V1__Panic *calls_wait_stage(struct panic_client *client, struct are
 const Panic__V1__Panic *calls_wait_active(struct panic_client *client, struct arena *arena, const char *id)
 {
     return calls_wait_stage(client, arena, id, PANIC__V1__PANIC_STAGE__PANIC_STAGE_ACCEPTED);
+}
+
+#define PAGE_MAX 500
+#define PAGE_ARENA_MAX ((size_t)32 * 1024 * 1024)
+
+size_t calls_each_panic(struct panic_client *client, void (*visit)(void *ctx, const Panic__V1__Panic *panic),
+                        void *ctx)
+{
+    struct arena arena;
+    arena_init(&arena, NULL, 0, PAGE_ARENA_MAX);
+    char token[64] = "";
+    char last[ID_TEXT_SIZE] = "";
+    size_t n = 0;
+    do {
+        Panic__V1__ListPanicsRequest request = PANIC__V1__LIST_PANICS_REQUEST__INIT;
+        request.page_size = PAGE_MAX;
+        request.page_token = token;
+        const Panic__V1__ListPanicsResponse *page = NULL;
+        struct diag diag = {0};
+        expect_ok(panic_client_list(client, &request, HARNESS_PATIENCE_US, &arena, &page, &diag), &diag, "list");
+        for (size_t i = 0; i < page->n_panics; i++) {
+            if (strcmp(page->panics[i]->id, last) <= 0) {
+                fail_msg("list: %s stands behind %s", page->panics[i]->id, last);
+            }
+            snprintf(last, sizeof(last), "%s", page->panics[i]->id);
+            visit(ctx, page->panics[i]);
+        }
+        n += page->n_panics;
+        snprintf(token, sizeof(token), "%s", page->next_page_token);
+        arena_reset(&arena);
+    } while (token[0] != 0);
+    return n;
+}
+
+static bool any_processing(struct panic_client *client, struct arena *arena)
+{
+    Panic__V1__ListPanicsRequest request = PANIC__V1__LIST_PANICS_REQUEST__INIT;
+    request.page_size = 1;
+    request.status = PANIC__V1__PANIC_STATUS__PANIC_STATUS_PROCESSING;
+    const Panic__V1__ListPanicsResponse *page = NULL;
+    struct diag diag = {0};
+    expect_ok(panic_client_list(client, &request, HARNESS_PATIENCE_US, arena, &page, &diag), &diag, "list");
+    return page->n_panics > 0;
+}
+
+int64_t calls_wait_all_dispatched(struct panic_client *client)
+{
+    int64_t begin_us = monotonic_us();
+    struct arena arena;
+    arena_init(&arena, NULL, 0, PAGE_ARENA_MAX);
+    while (any_processing(client, &arena)) {
+        if (monotonic_us() > begin_us + HARNESS_PATIENCE_US) {
+            fail_msg("panics without a responder are left");
+        }
+        arena_reset(&arena);
+    }
+    arena_reset(&arena);
+    return monotonic_us() - begin_us;
+}
+
+/* Who has which panic, in the order in which they were found. */
+struct pair {
+    char panic[ID_TEXT_SIZE];
+    char responder[65];
+};
+
+struct pairs {
+    struct pair *all;
+    size_t n;
+    size_t room;
+};
+
+static void add_pair(struct pairs *pairs, const char *panic, const char *responder)
+{
+    if (pairs->n == pairs->room) {
+        pairs->room = pairs->room == 0 ? 1024 : 2 * pairs->room;
+        pairs->all = realloc(pairs->all, pairs->room * sizeof(*pairs->all));
+        assert_non_null(pairs->all);
+    }
+    struct pair *pair = &pairs->all[pairs->n++];
+    snprintf(pair->panic, sizeof(pair->panic), "%s", panic);
+    snprintf(pair->responder, sizeof(pair->responder), "%s", responder);
+}
+
+static void note_active(void *ctx, const Panic__V1__Panic *panic)
+{
+    if (panic->status != PANIC__V1__PANIC_STATUS__PANIC_STATUS_ACTIVE || panic->assignment == NULL) {
+        fail_msg("panic %s has status %d", panic->id, (int)panic->status);
+    }
+    add_pair(ctx, panic->id, panic->assignment->responder_id);
+}
+
+static void note_bound_responders(struct panic_client *client, struct pairs *pairs)
+{
+    struct arena arena;
+    arena_init(&arena, NULL, 0, PAGE_ARENA_MAX);
+    char token[128] = "";
+    do {
+        Panic__V1__ListRespondersRequest request = PANIC__V1__LIST_RESPONDERS_REQUEST__INIT;
+        request.page_size = PAGE_MAX;
+        request.page_token = token;
+        const Panic__V1__ListRespondersResponse *page = NULL;
+        struct diag diag = {0};
+        expect_ok(panic_client_list_responders(client, &request, HARNESS_PATIENCE_US, &arena, &page, &diag),
+                  &diag, "list responders");
+        for (size_t i = 0; i < page->n_responders; i++) {
+            if (page->responders[i]->panic_id[0] != 0) {
+                add_pair(pairs, page->responders[i]->panic_id, page->responders[i]->id);
+            }
+        }
+        snprintf(token, sizeof(token), "%s", page->next_page_token);
+        arena_reset(&arena);
+    } while (token[0] != 0);
+}
+
+static int compare_pairs(const void *a, const void *b)
+{
+    return strcmp(((const struct pair *)a)->responder, ((const struct pair *)b)->responder);
+}
+
+size_t calls_expect_all_active(struct panic_client *client)
+{
+    struct pairs of_panics = {0};
+    struct pairs of_responders = {0};
+    calls_each_panic(client, note_active, &of_panics);
+    note_bound_responders(client, &of_responders);
+    assert_int_equal(of_panics.n, of_responders.n);
+    if (of_panics.n > 0) {
+        qsort(of_panics.all, of_panics.n, sizeof(struct pair), compare_pairs);
+        qsort(of_responders.all, of_responders.n, sizeof(struct pair), compare_pairs);
+    }
+    for (size_t i = 0; i < of_panics.n; i++) {
+        if (i > 0 && strcmp(of_panics.all[i].responder, of_panics.all[i - 1].responder) == 0) {
+            fail_msg("responder %s has panics %s and %s", of_panics.all[i].responder, of_panics.all[i].panic,
+                     of_panics.all[i - 1].panic);
+        }
+        assert_string_equal(of_panics.all[i].responder, of_responders.all[i].responder);
+        assert_string_equal(of_panics.all[i].panic, of_responders.all[i].panic);
+    }
+    free(of_panics.all);
+    free(of_responders.all);
+    return of_panics.n;
 }

@@ -4,6 +4,7 @@
  */
 #include "harness/panicd.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +32,7 @@ struct panicd {
     char tcp[64];
     char store[300];
     const char *args[ARGS_MAX];
+    size_t n_args;
     pid_t pid;
     pthread_t drainer;
     int log_fd;
@@ -98,6 +101,9 @@ static void spawn(struct panicd *panicd)
         dup2(fds[1], STDERR_FILENO);
         close(fds[0]);
         close(fds[1]);
+        if (chdir(panicd->folder) != 0) {
+            _exit(1);
+        }
         execv(harness_panicd_path, (char *const *)panicd->args);
         _exit(127);
     }
@@ -141,37 +147,35 @@ bool panicd_logged(struct panicd *panicd, const char *text)
     return logged;
 }
 
-/* The port that was really bound stands in the log. */
+/* The port that was really bound stands in the log; the first, if there are several. */
 static void read_tcp_url(struct panicd *panicd)
 {
     pthread_mutex_lock(&panicd->lock);
     const char *url = strstr(panicd->log, "\"url\":\"tcp://");
     const char *end = url != NULL ? strchr(url + 7, '"') : NULL;
-    if (end == NULL) {
-        give_up("harness: no tcp address in the log:\n%s", panicd->log);
+    panicd->tcp[0] = 0;
+    if (end != NULL) {
+        snprintf(panicd->tcp, sizeof(panicd->tcp), "%.*s", (int)(end - url - 7), url + 7);
     }
-    snprintf(panicd->tcp, sizeof(panicd->tcp), "%.*s", (int)(end - url - 7), url + 7);
     pthread_mutex_unlock(&panicd->lock);
 }
 
-static void add_args(struct panicd *panicd, const char *const *extra)
+static void add_arg(struct panicd *panicd, const char *arg)
 {
-    size_t n = 0;
-    const char *const own[] = {harness_panicd_path, "--listen", panicd->ipc,  "--listen",
-                               "tcp://127.0.0.1:0", "--store",  panicd->store};
-    size_t n_own = sizeof(own) / sizeof(own[0]);
-    for (; n < n_own; n++) {
-        panicd->args[n] = own[n];
+    if (panicd->n_args == ARGS_MAX - 1) {
+        give_up("harness: too many options");
     }
-    for (; extra != NULL && *extra != NULL; extra++) {
-        if (n == ARGS_MAX - 1) {
-            give_up("harness: too many options");
-        }
-        panicd->args[n++] = *extra;
+    panicd->args[panicd->n_args++] = arg;
+}
+
+static void add_args(struct panicd *panicd, const char *const *args)
+{
+    for (; args != NULL && *args != NULL; args++) {
+        add_arg(panicd, *args);
     }
 }
 
-static struct panicd *start(const char *folder, bool own_folder, const char *const *extra)
+static struct panicd *new_panicd(const char *folder, bool own_folder)
 {
     struct panicd *panicd = calloc(1, sizeof(*panicd));
     if (panicd == NULL) {
@@ -181,8 +185,25 @@ static struct panicd *start(const char *folder, bool own_folder, const char *con
     pthread_cond_init(&panicd->changed, NULL);
     panicd->own_folder = own_folder;
     snprintf(panicd->folder, sizeof(panicd->folder), "%s", folder);
+    add_arg(panicd, harness_panicd_path);
+    return panicd;
+}
+
+static void make_folder(char *template)
+{
+    if (mkdtemp(template) == NULL) {
+        give_up("harness: mkdtemp: %s", strerror(errno));
+    }
+}
+
+static struct panicd *start(const char *folder, bool own_folder, const char *const *extra)
+{
+    struct panicd *panicd = new_panicd(folder, own_folder);
     snprintf(panicd->ipc, sizeof(panicd->ipc), "ipc://%s/panicd.sock", folder);
     snprintf(panicd->store, sizeof(panicd->store), "sqlite:%s/panicd.db", folder);
+    const char *const own[] = {"--listen", panicd->ipc,   "--listen", "tcp://127.0.0.1:0",
+                               "--store",  panicd->store, NULL};
+    add_args(panicd, own);
     add_args(panicd, extra);
     panicd_restart(panicd);
     return panicd;
@@ -191,10 +212,18 @@ static struct panicd *start(const char *folder, bool own_folder, const char *con
 struct panicd *panicd_start(const char *const *extra)
 {
     char folder[] = "/tmp/panicd-test-XXXXXX";
-    if (mkdtemp(folder) == NULL) {
-        give_up("harness: mkdtemp: %s", strerror(errno));
-    }
+    make_folder(folder);
     return start(folder, true, extra);
+}
+
+struct panicd *panicd_start_with(const char *const *options)
+{
+    char folder[] = "/tmp/panicd-test-XXXXXX";
+    make_folder(folder);
+    struct panicd *panicd = new_panicd(folder, true);
+    add_args(panicd, options);
+    panicd_restart(panicd);
+    return panicd;
 }
 
 struct panicd *panicd_start_in(const char *folder, const char *const *extra)
@@ -332,6 +361,24 @@ int harness_run(const char *const *argv, char *output, size_t output_size)
     int status = 0;
     waitpid(pid, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Below 32768, where Linux begins to choose from. */
+unsigned harness_port(void)
+{
+    for (unsigned i = 0; i < 1000; i++) {
+        unsigned port = 20000 + arc4random_uniform(10000);
+        struct sockaddr_in address = {.sin_family = AF_INET,
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                      .sin_port = htons((uint16_t)port)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        bool is_free = bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+        close(fd);
+        if (is_free) {
+            return port;
+        }
+    }
+    give_up("harness: no free port");
 }
 
 bool harness_long(void)

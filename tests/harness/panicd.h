@@ -23,6 +23,12 @@ struct panicd *panicd_start(const char *const *extra);
 /* The same in a folder that exists and stays when the panicd is freed (a mount point, say). */
 struct panicd *panicd_start_in(const char *folder, const char *const *extra);
 
+/*
+ * Starts a panicd with exactly these options, ended by NULL, and the environment of the test, in a new folder
+ * that is its working directory. panicd_ipc() means nothing for it.
+ */
+struct panicd *panicd_start_with(const char *const *options);
+
 /* Kills the process (SIGKILL) and waits for its end. */
 void panicd_kill(struct panicd *panicd);
 
@@ -63,6 +69,16 @@ int harness_run(const char *const *argv, char *output, size_t output_size);
 /* Paths of what was built. */
 extern const char *const harness_panicd_path;
 extern const char *const harness_panicctl_path;
+
+/* A TCP port of loopback that is free now and that the kernel gives to nobody who asks for any port. */
+unsigned harness_port(void);
+
+/* True when built with the address or thread sanitizer. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HARNESS_SANITIZED true
+#else
+#define HARNESS_SANITIZED false
+#endif
 
 /* True for the long version of a test (PANIC_TEST_LONG is set). */
 bool harness_long(void);
