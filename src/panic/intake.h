@@ -2,8 +2,8 @@
  * Intake: the one way in which an RPC changes the store, and the only place that acknowledges.
  *
  * Group commit: a worker takes what is queued and applies it in one durable transaction. There is no timer:
- * while one commit is on its way to the disk, the next batch grows. What is durable goes on to a second
- * worker, which tells each write how it ended, so that answering one batch and committing the next go on side
+ * while one commit is on its way to the disk, the next batch grows. What is durable goes on to further
+ * workers, which tell each write how it ended, so that answering one batch and committing the next go on side
  * by side.
  *
  * The queues hold at least as many writes as calls can be under way, so they cannot overflow; a write is

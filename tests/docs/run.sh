@@ -1,0 +1,38 @@
+#!/bin/sh
+# Runs the commands of one document: every block marked sh, in order, in one shell that ends at the first failure, against a
+# panicd of its own. Usage: run.sh DOCUMENT BUILD_FOLDER
+#
+# The addresses that documents name (ports 7070 and 8080 of 127.0.0.1) are replaced by those of that panicd. The two
+# commands of the README are tests of their own (docs/demo, and this run itself).
+set -eu
+build=$2
+cd "$(dirname "$0")/../.."
+document=$1
+
+folder=$(mktemp -d)
+panicd=
+finish() {
+    trap - EXIT INT TERM
+    [ -z "$panicd" ] || kill "$panicd" 2>/dev/null || :
+    rm -rf "$folder"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+"$build/src/panicd/panicd" --listen tcp://127.0.0.1:0 --store "sqlite:$folder/panicd.db" 2>"$folder/log" &
+panicd=$!
+until grep -q '"event":"ready"' "$folder/log"; do
+    kill -0 "$panicd"
+done
+rpc=$(sed -n 's/.*"url":"tcp:\/\/\([^"]*\)".*/\1/p' "$folder/log")
+
+awk '/^```sh$/ { on = 1; next } /^```$/ { on = 0 } on' "$document" |
+    grep -vE '^sh (src|tests)/run\.sh$' |
+    sed "s/127\.0\.0\.1:7070/$rpc/g" >"$folder/commands"
+if [ ! -s "$folder/commands" ]; then
+    echo "$document: no commands"
+    exit 1
+fi
+cp -r proto "$folder/proto"
+cd "$folder"
+PATH="$build/clients/panicctl:$PATH" PANICD_SERVER="tcp://$rpc" sh -eux commands
