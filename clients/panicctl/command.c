@@ -42,7 +42,7 @@ void *command_alloc(struct context *context, size_t size)
     void *memory = arena_alloc_zero(&context->arena, size);
     if (memory == NULL) {
         fprintf(stderr, "panicctl: out of memory\n");
-        exit(EX_OSERR); /* NOLINT(concurrency-mt-unsafe): nothing else runs that could exit */
+        exit(EX_OSERR);
     }
     return memory;
 }

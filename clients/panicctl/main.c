@@ -97,7 +97,7 @@ static const struct command *find_command(const char *name)
 
 int main(int argc, char **argv)
 {
-    const char *server = getenv("PANICD_SERVER"); /* NOLINT(concurrency-mt-unsafe): no thread yet */
+    const char *server = getenv("PANICD_SERVER");
     struct invocation invocation = {.globals = {.server = server != NULL ? server : DEFAULT_SERVER,
                                                 .timeout_us = DEFAULT_TIMEOUT_S * US_PER_S}};
     const struct argp argp = {.options = descriptions,

@@ -31,7 +31,7 @@ static const char *enum_word(const ProtobufCEnumDescriptor *descriptor, int numb
         name += strlen(prefix);
     }
     size_t i = 0;
-    for (; name[i] != 0 && i < 31; i++) {
+    for (; i < 31 && name[i] != 0; i++) {
         word[i] = (char)tolower((unsigned char)name[i]);
     }
     word[i] = 0;

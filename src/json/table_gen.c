@@ -53,7 +53,7 @@ static size_t n_services;
 static void fail(const char *what, const char *name)
 {
     fprintf(stderr, "table_gen: %s: %s\n", name, what);
-    exit(EXIT_FAILURE); // NOLINT(concurrency-mt-unsafe): there is one thread
+    exit(EXIT_FAILURE);
 }
 
 static struct path path_below(const struct path *path, int32_t field, size_t index)

@@ -92,7 +92,7 @@ static void set_cache(struct options *options, const char *url, struct argp_stat
 /* What the command line left open comes from the environment. Before any thread starts, so getenv is safe. */
 static const char *environment(const char *name)
 {
-    const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe) */
+    const char *value = getenv(name);
     return value != NULL && value[0] != 0 ? value : NULL;
 }
 
@@ -105,7 +105,7 @@ static void add_listeners_from(struct options *options, const char *list, struct
             add_listener(options, url, state);
         }
     }
-    /* The copy stays: the options point into it. */
+    /* The copy stays, because the options point into it. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 }
 
 static void fill_from_environment(struct options *options, struct argp_state *state)

@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "rpc/channel_private.h"
 #include "rpc/envelope.h"
+#include "rpc/nng_compat.h"
 
 #define SPARE_CONTEXTS 16
 #define CONTEXTS_MAX 1024
@@ -214,12 +215,8 @@ static int open_calls(struct rpc_channel *channel, unsigned n)
         struct channel_call *c = &channel->calls[i];
         c->channel = channel;
         int error = nng_ctx_open(&c->ctx, channel->socket);
+        error = error == 0 ? nng_aio_alloc(&c->aio, advance, c) : error;
         if (error != 0) {
-            return error;
-        }
-        error = nng_aio_alloc(&c->aio, advance, c);
-        if (error != 0) {
-            nng_ctx_close(c->ctx);
             return error;
         }
         c->next_free = channel->free_calls;
@@ -231,12 +228,12 @@ static int open_calls(struct rpc_channel *channel, unsigned n)
 
 static void release(struct rpc_channel *channel)
 {
-    for (unsigned i = 0; i < channel->n_calls; i++) {
-        nng_ctx_close(channel->calls[i].ctx);
-        nng_aio_free(channel->calls[i].aio);
+    /* Contexts are closed with their socket. */
+    if (channel->socket_open && !nng_close_in_time(channel->socket)) {
+        return;
     }
-    if (channel->socket_open) {
-        nng_close(channel->socket);
+    for (unsigned i = 0; i < channel->n_calls; i++) {
+        nng_aio_free(channel->calls[i].aio);
     }
     if (channel->tls != NULL) {
         nng_tls_config_free(channel->tls);

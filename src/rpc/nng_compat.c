@@ -1,30 +1,46 @@
 /*
- * In nng below 1.6 a peer that connects, closes and resets at once can stop a listener for good: sending it
- * our greeting fails with EPIPE, nng makes NNG_ECLOSED of that, and the accept loop takes NNG_ECLOSED for its
- * own end (fixed in nng 1.6.0). Nothing is reported, and old connections live on, but no new one is ever
- * accepted. Two lines of defence:
+ * nng below 1.6 has two faults by which an anonymous peer can stop a server for good. Both were found by
+ * attack, and neither is reported by nng when it happens.
  *
- * 1. This file defines sendmsg() for the whole process. It calls the real one and turns EPIPE into
- * ECONNRESET, which the accept loop takes for what it is. The linker exports the symbol from the executable,
- * because libnng.so needs it, and the dynamic linker prefers the executable's. The real one is found with
- * RTLD_NEXT, so that a sanitizer's interceptor stays in the chain. Nobody else in this process tells EPIPE
- * and ECONNRESET of sendmsg() apart.
+ * A listener ends. Sending our greeting to a peer that has reset its connection fails with EPIPE; nng makes
+ * NNG_ECLOSED of that, which the accept loop takes for its own end. Old connections live on, no new one is
+ * accepted.
  *
- * 2. A watchdog dials every listener once a second and waits for the greeting. One that fails twice in a row
+ * The reaper hangs. Closing a pipe marks its aios as stopped. A transfer that was complete by then, but whose
+ * callback had yet to run and start the next part (a frame is read in two), finds its aio stopped, and in
+ * these versions an operation begun on a stopped aio ends without a word. The one thread that frees pipes
+ * then waits for it for ever, and from there on every connection that ends keeps its descriptor. So a pipe
+ * must only be closed from within its own receive path.
+ *
+ * What this file does about it:
+ *
+ * 1. sendmsg() and epoll_wait() are defined here for the whole process. The linker exports them from the
+ * executable, because libnng.so needs them, and the dynamic linker prefers the executable's. The real ones
+ * are found with RTLD_NEXT, so that a sanitizer's interceptors stay in the chain. When a connection is lost,
+ * sendmsg() answers ECONNRESET for a greeting or a TLS handshake, which the accept loop takes for what it is;
+ * anything later it pretends to have sent, so that not the sender but the receiver finds the end and closes.
+ * epoll_wait() reports an error as "readable and writable", for the same reason. For others in the process
+ * neither is a lie: TCP's "sent" never meant "arrived", and libevent treats EPOLLERR and EPOLLHUP in just
+ * this way.
+ * 2. Where we want a connection gone, its descriptor is shut down, and the receive path does the rest.
+ * 3. A watchdog dials every listener once a second and waits for the greeting. One that fails twice in a row
  * is closed and opened at the same address. That ends its connections, but their calls fail at once and can
  * be repeated, whereas a dead listener fails nobody visibly. A failure of our own to dial (no descriptors, no
- * memory) is not held against it.
+ * memory) is not held against it. It also sees whether the connections that it makes and ends are ever freed;
+ * when not, only a restart helps.
+ *
+ * What remains: an error of the receiver that meets the callback of a send which got out only in part.
  */
 #include "rpc/nng_compat.h"
 
 #if NNG_MAJOR_VERSION > 1 || NNG_MINOR_VERSION >= 6
 
-enum status nng_watchdog_start(struct listener *listeners, size_t n, struct counter *revived,
+enum status nng_watchdog_start(struct listener *listeners, size_t n, struct nng_events *events,
                                struct nng_watchdog **ret_watchdog, struct diag *diag)
 {
     (void)listeners;
     (void)n;
-    (void)revived;
+    (void)events;
     (void)diag;
     *ret_watchdog = NULL;
     return STATUS_OK;
@@ -35,14 +51,35 @@ void nng_watchdog_stop(struct nng_watchdog *watchdog)
     (void)watchdog;
 }
 
+void nng_drop_pipe(nng_pipe pipe)
+{
+    nng_pipe_close(pipe);
+}
+
+void nng_end_connections(const struct listener *listener)
+{
+    (void)listener;
+}
+
+bool nng_close_in_time(nng_socket socket)
+{
+    nng_close(socket);
+    return true;
+}
+
 #else
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <nng/supplemental/util/platform.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -50,27 +87,232 @@ void nng_watchdog_stop(struct nng_watchdog *watchdog)
 #define PERIOD_S 1
 #define PROBE_TIMEOUT_MS 2000
 #define FAILURES_MAX 2
+/* Connections that the watchdog has ended while none at all was freed: then the reaper hangs. */
+#define UNFREED_MAX 10
+/* For receive paths to notice that their connections were shut down. */
+#define SETTLE_MS 50
+#define CLOSE_MAX_S 2
 
 typedef ssize_t sendmsg_fn(int fd, const struct msghdr *message, int flags);
+typedef int epoll_wait_fn(int epoll_fd, struct epoll_event *events, int n, int timeout_ms);
 
-static sendmsg_fn *real_sendmsg; /* written once before main */
+/* Written once before main. */
+static sendmsg_fn *real_sendmsg;
+static epoll_wait_fn *real_epoll_wait;
 
-__attribute__((constructor)) static void find_real_sendmsg(void)
+__attribute__((constructor)) static void find_real_functions(void)
 {
     /* POSIX's way to take a function out of a void pointer. */
     *(void **)&real_sendmsg = dlsym(RTLD_NEXT, "sendmsg");
+    *(void **)&real_epoll_wait = dlsym(RTLD_NEXT, "epoll_wait");
+}
+
+/* An SP greeting, or a TLS record of any type but application data (RFC 5246, section 6.2.1). */
+static bool is_handshake(const struct msghdr *message, size_t length)
+{
+    const uint8_t *data = message->msg_iovlen > 0 ? message->msg_iov[0].iov_base : NULL;
+    size_t n = message->msg_iovlen > 0 ? message->msg_iov[0].iov_len : 0;
+    return (length == 8 && n == 8 && memcmp(data, "\0SP", 4) == 0) ||
+           (n >= 3 && data[0] >= 0x14 && data[0] <= 0x16 && data[1] == 3);
+}
+
+static bool connection_is_lost(int error)
+{
+    return error == EPIPE || error == ECONNRESET || error == ETIMEDOUT || error == EHOSTUNREACH ||
+           error == ENETUNREACH || error == ENOTCONN;
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     if (real_sendmsg == NULL) {
-        find_real_sendmsg();
+        find_real_functions();
     }
     ssize_t sent = real_sendmsg(fd, message, flags);
-    if (sent < 0 && errno == EPIPE) {
-        errno = ECONNRESET;
+    if (sent >= 0 || !connection_is_lost(errno)) {
+        return sent;
     }
-    return sent;
+    size_t length = 0;
+    for (size_t i = 0; i < message->msg_iovlen; i++) {
+        length += message->msg_iov[i].iov_len;
+    }
+    if (is_handshake(message, length)) {
+        errno = ECONNRESET;
+        return -1;
+    }
+    return (ssize_t)length;
+}
+
+int epoll_wait(int epoll_fd, struct epoll_event *events, int n, int timeout_ms)
+{
+    if (real_epoll_wait == NULL) {
+        find_real_functions();
+    }
+    int ready = real_epoll_wait(epoll_fd, events, n, timeout_ms);
+    for (int i = 0; i < ready; i++) {
+        if ((events[i].events & (EPOLLERR | EPOLLHUP)) != 0) {
+            events[i].events &= ~(uint32_t)(EPOLLERR | EPOLLHUP);
+            events[i].events |= EPOLLIN | EPOLLOUT;
+        }
+    }
+    return ready;
+}
+
+union address {
+    struct sockaddr_storage any;
+    struct sockaddr_un path;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+/* One connected socket of this process. */
+struct connection {
+    int fd;
+    union address local;
+    union address peer;
+};
+
+typedef bool connection_test(const struct connection *connection, const void *arg);
+
+/* Shuts down every connection that passes the test. nng does not give its descriptors away: all of the
+ * process are looked at. */
+static void shut_down(connection_test *test, const void *arg)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    if (folder == NULL) {
+        return;
+    }
+    for (const struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
+        struct connection connection = {.fd = (int)strtol(entry->d_name, NULL, 10)};
+        socklen_t local_size = sizeof(connection.local);
+        socklen_t peer_size = sizeof(connection.peer);
+        if (getsockname(connection.fd, (struct sockaddr *)&connection.local, &local_size) == 0 &&
+            getpeername(connection.fd, (struct sockaddr *)&connection.peer, &peer_size) == 0 &&
+            test(&connection, arg)) {
+            shutdown(connection.fd, SHUT_RDWR);
+        }
+    }
+    closedir(folder);
+}
+
+struct pipe_identity {
+    nng_sockaddr remote;
+    /* Of the process at the other end, for ipc, where connections have no addresses of their own. */
+    int pid;
+};
+
+static bool belongs_to_pipe(const struct connection *connection, const void *arg)
+{
+    const struct pipe_identity *pipe = arg;
+    const union address *peer = &connection->peer;
+    struct ucred owner;
+    socklen_t size = sizeof(owner);
+    switch (pipe->remote.s_family) {
+    case NNG_AF_INET:
+        return peer->any.ss_family == AF_INET && peer->v4.sin_port == pipe->remote.s_in.sa_port &&
+               peer->v4.sin_addr.s_addr == pipe->remote.s_in.sa_addr;
+    case NNG_AF_INET6:
+        return peer->any.ss_family == AF_INET6 && peer->v6.sin6_port == pipe->remote.s_in6.sa_port &&
+               memcmp(&peer->v6.sin6_addr, pipe->remote.s_in6.sa_addr, sizeof(peer->v6.sin6_addr)) == 0;
+    case NNG_AF_IPC:
+        /* Only the server's end has a path. */
+        return connection->local.any.ss_family == AF_UNIX && connection->local.path.sun_path[0] != 0 &&
+               getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &owner, &size) == 0 &&
+               owner.pid == pipe->pid;
+    default:
+        return false;
+    }
+}
+
+void nng_drop_pipe(nng_pipe pipe)
+{
+    struct pipe_identity identity = {.pid = -1};
+    if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &identity.remote) != 0) {
+        return;
+    }
+    if (identity.remote.s_family == NNG_AF_IPC) {
+        (void)nng_pipe_get_int(pipe, NNG_OPT_IPC_PEER_PID, &identity.pid);
+    }
+    shut_down(belongs_to_pipe, &identity);
+}
+
+static bool came_in_by(const struct connection *connection, const void *arg)
+{
+    const struct endpoint *endpoint = arg;
+    const union address *local = &connection->local;
+    switch (endpoint->kind) {
+    case ENDPOINT_TCP:
+    case ENDPOINT_TLS:
+        return (local->any.ss_family == AF_INET && ntohs(local->v4.sin_port) == endpoint->port) ||
+               (local->any.ss_family == AF_INET6 && ntohs(local->v6.sin6_port) == endpoint->port);
+    case ENDPOINT_IPC:
+        return local->any.ss_family == AF_UNIX && strcmp(local->path.sun_path, endpoint_path(endpoint)) == 0;
+    default:
+        return false;
+    }
+}
+
+void nng_end_connections(const struct listener *listener)
+{
+    shut_down(came_in_by, &listener->endpoint);
+    nng_msleep(SETTLE_MS);
+}
+
+struct closing {
+    pthread_mutex_t mutex;
+    pthread_cond_t over;
+    nng_socket socket;
+    bool done;
+    bool abandoned;
+};
+
+static void *close_socket(void *arg)
+{
+    struct closing *closing = arg;
+    nng_close(closing->socket);
+    pthread_mutex_lock(&closing->mutex);
+    closing->done = true;
+    bool abandoned = closing->abandoned;
+    pthread_cond_signal(&closing->over);
+    pthread_mutex_unlock(&closing->mutex);
+    if (abandoned) {
+        free(closing);
+    }
+    return NULL;
+}
+
+bool nng_close_in_time(nng_socket socket)
+{
+    struct closing *closing = calloc(1, sizeof(*closing));
+    pthread_t thread;
+    if (closing == NULL) {
+        return false;
+    }
+    closing->socket = socket;
+    pthread_mutex_init(&closing->mutex, NULL);
+    pthread_cond_init(&closing->over, NULL);
+    if (pthread_create(&thread, NULL, close_socket, closing) != 0) {
+        free(closing);
+        return false;
+    }
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += CLOSE_MAX_S;
+    pthread_mutex_lock(&closing->mutex);
+    int error = 0;
+    while (!closing->done && error == 0) {
+        error = pthread_cond_clockwait(&closing->over, &closing->mutex, CLOCK_MONOTONIC, &until);
+    }
+    bool done = closing->done;
+    closing->abandoned = !done;
+    pthread_mutex_unlock(&closing->mutex);
+    if (!done) {
+        pthread_detach(thread);
+        log_warn("nng does not end; its sockets stay open until the process ends");
+        return false;
+    }
+    pthread_join(thread, NULL);
+    free(closing);
+    return true;
 }
 
 struct watched {
@@ -86,7 +328,9 @@ struct nng_watchdog {
     bool stopping; /* under mutex */
     nng_aio *aio;
     nng_tls_config *tls;
-    struct counter *revived;
+    struct nng_events *events;
+    uint64_t freed_before;
+    unsigned unfreed;
     size_t n;
     struct watched watched[];
 };
@@ -153,6 +397,7 @@ static void revive(struct nng_watchdog *watchdog, struct watched *watched)
 {
     const char *url = watched->listener->endpoint.url;
     struct diag diag;
+    nng_end_connections(watched->listener);
     listener_close(watched->listener);
     if (listener_open(watched->listener, &diag) != STATUS_OK) {
         log_error("listener stopped answering and cannot be opened again", log_str("url", url),
@@ -160,8 +405,20 @@ static void revive(struct nng_watchdog *watchdog, struct watched *watched)
         return;
     }
     watched->failures = 0;
-    counter_add(watchdog->revived, 1);
+    counter_add(&watchdog->events->listeners_revived, 1);
     log_warn("listener stopped answering and was opened again", log_str("url", url));
+}
+
+/* Called after each probe that got through, whose connection is to be freed by the next or so. */
+static void check_reaper(struct nng_watchdog *watchdog)
+{
+    uint64_t freed = counter_read(&watchdog->events->pipes_freed);
+    watchdog->unfreed = freed == watchdog->freed_before ? watchdog->unfreed + 1 : 0;
+    watchdog->freed_before = freed;
+    if (watchdog->unfreed == UNFREED_MAX) {
+        atomic_store(&watchdog->events->reaper_hangs, true);
+        log_error("nng no longer frees connections; restart this process before its descriptors run out");
+    }
 }
 
 static void check(struct nng_watchdog *watchdog, struct watched *watched)
@@ -170,6 +427,7 @@ static void check(struct nng_watchdog *watchdog, struct watched *watched)
     switch (error) {
     case 0:
         watched->failures = 0;
+        check_reaper(watchdog);
         return;
     case NNG_ENOFILES:
     case NNG_ENOMEM:
@@ -249,14 +507,14 @@ static int set_up(struct nng_watchdog *watchdog, struct listener *listeners, siz
     return error;
 }
 
-enum status nng_watchdog_start(struct listener *listeners, size_t n, struct counter *revived,
+enum status nng_watchdog_start(struct listener *listeners, size_t n, struct nng_events *events,
                                struct nng_watchdog **ret_watchdog, struct diag *diag)
 {
     struct nng_watchdog *watchdog = calloc(1, sizeof(*watchdog) + n * sizeof(watchdog->watched[0]));
     if (watchdog == NULL) {
         return diag_fail(diag, STATUS_RESOURCE_EXHAUSTED, "no memory for the listeners' watchdog");
     }
-    watchdog->revived = revived;
+    watchdog->events = events;
     pthread_mutex_init(&watchdog->mutex, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);

@@ -73,10 +73,12 @@ struct rpc_server {
 
     struct counter requests;
     struct counter refused;
-    struct counter listeners_revived;
+    struct nng_events events;
     atomic_uint in_flight;
     atomic_bool draining;
     bool stopped;
+    /* nng may still call back: what it knows must not be freed. */
+    bool abandoned;
     /* `idle` is signalled under `mutex` when in_flight becomes 0 while draining. */
     pthread_mutex_t mutex;
     pthread_cond_t idle;
@@ -209,7 +211,7 @@ static void finish(struct rpc_call *call, const ProtobufCMessage *response)
     }
     /* With no memory for an answer, a lost connection is what tells the caller at once. */
     log_error("no memory for an answer");
-    nng_pipe_close(c->pipe);
+    nng_drop_pipe(c->pipe);
     leave_flight(c);
     receive(c);
 }
@@ -219,7 +221,7 @@ static void sent(struct server_call *c, int error)
     if (error != 0) {
         nng_msg_free(nng_aio_get_msg(c->aio));
         nng_aio_set_msg(c->aio, NULL);
-        nng_pipe_close(c->pipe);
+        nng_drop_pipe(c->pipe);
     }
     leave_flight(c);
     receive(c);
@@ -238,10 +240,15 @@ static void advance(void *arg)
     }
 }
 
-static void admit_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     struct rpc_server *server = arg;
-    if (event == NNG_PIPE_EV_ADD_PRE && atomic_load(&server->draining)) {
+    if (event == NNG_PIPE_EV_REM_POST) {
+        counter_add(&server->events.pipes_freed, 1);
+        return;
+    }
+    counter_add(&server->events.pipes_added, 1);
+    if (atomic_load(&server->draining)) {
         nng_pipe_close(pipe);
     }
 }
@@ -255,7 +262,10 @@ static enum status open_socket(struct rpc_server *server, struct diag *diag)
     server->socket_open = true;
     error = nng_socket_set_size(server->socket, NNG_OPT_RECVMAXSZ, RPC_MESSAGE_MAX);
     if (error == 0) {
-        error = nng_pipe_notify(server->socket, NNG_PIPE_EV_ADD_PRE, admit_pipe, server);
+        error = nng_pipe_notify(server->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, server);
+    }
+    if (error == 0) {
+        error = nng_pipe_notify(server->socket, NNG_PIPE_EV_REM_POST, on_pipe, server);
     }
     if (error != 0) {
         return diag_fail(diag, STATUS_INTERNAL, "cannot set up the socket: %s", nng_strerror(error));
@@ -348,7 +358,7 @@ enum status rpc_server_start(const struct rpc_server_config *config, struct rpc_
         status = open_listeners(server, config, diag);
     }
     if (status == STATUS_OK) {
-        status = nng_watchdog_start(server->listeners, server->n_listeners, &server->listeners_revived,
+        status = nng_watchdog_start(server->listeners, server->n_listeners, &server->events,
                                     &server->watchdog, diag);
     }
     if (status != STATUS_OK) {
@@ -391,9 +401,10 @@ void rpc_server_stop(struct rpc_server *server)
     if (counter_read(&server->requests) > 0) {
         nng_msleep(LINGER_MS);
     }
-    if (server->socket_open) {
-        nng_close(server->socket);
+    for (size_t i = 0; i < server->n_listeners; i++) {
+        nng_end_connections(&server->listeners[i]);
     }
+    server->abandoned = server->socket_open && !nng_close_in_time(server->socket);
 }
 
 void rpc_server_free(struct rpc_server *server)
@@ -406,6 +417,9 @@ void rpc_server_free(struct rpc_server *server)
     /* A stopped aio runs no callback, so from here on nothing but this function knows the contexts. */
     for (unsigned i = 0; i < server->n_calls; i++) {
         nng_aio_stop(server->calls[i].aio);
+    }
+    if (server->abandoned) {
+        return;
     }
     for (unsigned i = 0; i < server->n_calls; i++) {
         /* A refusal that was on its way out. */
@@ -428,10 +442,14 @@ void rpc_server_free(struct rpc_server *server)
 
 struct rpc_server_stats rpc_server_stats(const struct rpc_server *server)
 {
+    int64_t freed = (int64_t)counter_read(&server->events.pipes_freed);
+    int64_t connections = (int64_t)counter_read(&server->events.pipes_added) - freed;
     return (struct rpc_server_stats){
         .requests = counter_read(&server->requests),
         .refused = counter_read(&server->refused),
-        .listeners_revived = counter_read(&server->listeners_revived),
+        .listeners_revived = counter_read(&server->events.listeners_revived),
+        .connections = connections > 0 ? (unsigned)connections : 0,
+        .reaper_hangs = atomic_load(&server->events.reaper_hangs),
         .in_flight = atomic_load_explicit(&server->in_flight, memory_order_relaxed),
     };
 }

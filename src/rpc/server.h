@@ -6,9 +6,9 @@
  * there are contexts; with none free, nng stops reading from its peers, and overload becomes back-pressure in
  * TCP.
  *
- * Life: rpc_server_start → rpc_server_close (refuse new: new connections are turned away, late requests on open ones get
- * UNAVAILABLE) → rpc_server_stop (wait for calls under way to be finished and answered, then close listeners and
- * connections) → rpc_server_free.
+ * Life: rpc_server_start → rpc_server_close (refuse new: new connections are turned away, late requests on
+ * open ones get UNAVAILABLE) → rpc_server_stop (wait for calls under way to be finished and answered, then
+ * close listeners and connections) → rpc_server_free.
  */
 #ifndef RPC_SERVER_H
 #define RPC_SERVER_H
@@ -50,6 +50,10 @@ struct rpc_server_stats {
     /* Listeners that had stopped answering and were opened again. */
     uint64_t listeners_revived;
     unsigned in_flight;
+    /* Connections that are open or not yet freed. */
+    unsigned connections;
+    /* nng (below 1.6) no longer frees connections: drain and restart before descriptors run out. */
+    bool reaper_hangs;
 };
 
 /*

@@ -26,7 +26,7 @@ static void check(int error, const char *what)
 {
     if (error != 0) {
         fprintf(stderr, "bench_raw_echo: %s: %s\n", what, nng_strerror(error));
-        exit(1); /* NOLINT(concurrency-mt-unsafe) */
+        exit(1);
     }
 }
 
@@ -175,7 +175,7 @@ static unsigned long number(const char *text, unsigned long max)
     unsigned long value = strtoul(text, &end, 10);
     if (end == text || *end != 0 || value == 0 || value > max) {
         fprintf(stderr, "bench_raw_echo: \"%s\" is not a number between 1 and %lu\n", text, max);
-        exit(64); /* NOLINT(concurrency-mt-unsafe) */
+        exit(64);
     }
     return value;
 }

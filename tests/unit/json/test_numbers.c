@@ -94,7 +94,6 @@ static void test_a_comma_as_decimal_point_of_the_process_changes_nothing(void **
     (void)state;
     static const char *const names[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE.utf8", "de_DE"};
     bool found = false;
-    // NOLINTBEGIN(concurrency-mt-unsafe): there is one thread
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !found; i++) {
         found = setlocale(LC_ALL, names[i]) != NULL;
     }
@@ -107,7 +106,6 @@ static void test_a_comma_as_decimal_point_of_the_process_changes_nothing(void **
     assert_ok(number_parse_double("2.5", 3, &value));
     assert_true(value == 2.5);
     setlocale(LC_ALL, "C");
-    // NOLINTEND(concurrency-mt-unsafe)
 }
 
 static void test_integers_are_exact(void **state)

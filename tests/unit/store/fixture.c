@@ -46,7 +46,6 @@ static void remove_folder(const char *folder)
     DIR *dir = opendir(folder);
     assert_non_null(dir);
     struct dirent *entry;
-    /* NOLINTNEXTLINE(concurrency-mt-unsafe): safe on a stream of one's own. */
     while ((entry = readdir(dir)) != NULL) {
         if (entry->d_name[0] != '.') {
             assert_int_equal(unlinkat(dirfd(dir), entry->d_name, 0), 0);
