@@ -202,13 +202,20 @@ static void outdate(struct table *table, struct entry *old, uint64_t version)
     old->version = version;
 }
 
-/* Puts `fresh` (owned by this function, NULL = content that cannot be kept) if the version is newer. */
-static bool put(struct cache *cache, const struct cache_key *wanted, uint64_t version, struct entry *fresh,
-                int64_t now_us)
+bool cache_put(struct cache *cache, const void *key, size_t key_length, uint64_t version, const void *value,
+               size_t length)
 {
+    if (key_length > CACHE_KEY_MAX) {
+        return false;
+    }
+    struct cache_key wanted = make_key(cache, key, key_length);
+    int64_t now_us = cache->now_us();
+    /* Before the lock: nobody waits while memory is found and filled. */
+    struct entry *fresh =
+        length <= CACHE_VALUE_MAX ? new_content(&wanted, version, value, length, now_us) : NULL;
     bool added = false;
-    struct shard *shard = lock_shard(cache, wanted);
-    struct entry *old = find_live(cache, shard, wanted, now_us);
+    struct shard *shard = lock_shard(cache, &wanted);
+    struct entry *old = find_live(cache, shard, &wanted, now_us);
     if (version <= (old != NULL ? old->version : 0)) {
         shard->stale_puts++;
     } else if (fresh != NULL) {
@@ -223,26 +230,18 @@ static bool put(struct cache *cache, const struct cache_key *wanted, uint64_t ve
     return added;
 }
 
-bool cache_put(struct cache *cache, const void *key, size_t key_length, uint64_t version, const void *value,
-               size_t length)
-{
-    if (key_length > CACHE_KEY_MAX) {
-        return false;
-    }
-    struct cache_key wanted = make_key(cache, key, key_length);
-    int64_t now_us = cache->now_us();
-    /* Before the lock: nobody waits while memory is found and filled. */
-    struct entry *fresh =
-        length <= CACHE_VALUE_MAX ? new_content(&wanted, version, value, length, now_us) : NULL;
-    return put(cache, &wanted, version, fresh, now_us);
-}
-
 void cache_outdate(struct cache *cache, const void *key, size_t key_length, uint64_t version)
 {
-    if (key_length <= CACHE_KEY_MAX) {
-        struct cache_key wanted = make_key(cache, key, key_length);
-        put(cache, &wanted, version, NULL, cache->now_us());
+    if (key_length > CACHE_KEY_MAX) {
+        return;
     }
+    struct cache_key wanted = make_key(cache, key, key_length);
+    struct shard *shard = lock_shard(cache, &wanted);
+    struct entry *old = find_live(cache, shard, &wanted, cache->now_us());
+    if (old != NULL && old->version <= version) {
+        outdate(&shard->table, old, version);
+    }
+    pthread_mutex_unlock(&shard->lock);
 }
 
 static struct entry *new_pinned(const struct cache_key *key, const void *placeholder, size_t length,

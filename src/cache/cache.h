@@ -100,7 +100,11 @@ MUST_USE enum status cache_get(struct cache *cache, const void *key, size_t key_
 bool cache_put(struct cache *cache, const void *key, size_t key_length, uint64_t version, const void *value,
                size_t length);
 
-/* For a newer version whose content the caller cannot give: takes away what is older. */
+/*
+ * Takes away content of this version or an older one. While the key is pinned, such content is not taken in
+ * again either: whoever is about to commit a newer version calls this between cache_pin and the commit, so
+ * that nobody is answered with the old one after others could see the new one in the store.
+ */
 void cache_outdate(struct cache *cache, const void *key, size_t key_length, uint64_t version);
 
 /*

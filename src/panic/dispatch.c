@@ -169,7 +169,7 @@ static size_t run_batch(struct dispatch *dispatch, const struct store_key *keys,
         struct job *job = &dispatch->jobs[n_jobs];
         if (load(dispatch, &keys[i], job) && decide(dispatch, job, now_us)) {
             job->key = view_key(job->before.tenant, &job->before.id);
-            job->held = view_cache_hold(dispatch->config.cache, &job->key);
+            job->held = view_cache_hold_change(dispatch->config.cache, &job->key, job->before.version);
             dispatch->ops[n_jobs] = (struct store_op){
                 .kind = STORE_UPDATE, .panic = &job->after, .event = &job->event, .arena = &dispatch->arena};
             n_jobs++;

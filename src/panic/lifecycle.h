@@ -23,9 +23,10 @@
 /* A new panic that nobody looked at by then is found by the due scan. */
 #define LIFECYCLE_FIRST_LOOK_US (2 * US_PER_S)
 /*
- * Wait after the first vain search for a responder; doubled each time up to the maximum. Only a safety net: a responder
- * that becomes free is given to the oldest waiting panic at once. Not spread at random: times in the order of creation
- * keep the store's index of times append-only, and the due scan takes what is due at its own pace anyway.
+ * Wait after the first vain search for a responder; doubled each time up to the maximum. Only a safety net: a
+ * responder that becomes free is given to the oldest waiting panic at once. Not spread at random: times in
+ * the order of creation keep the store's index of times append-only, and the due scan takes what is due at
+ * its own pace anyway.
  */
 #define LIFECYCLE_RETRY_MIN_US (30 * US_PER_S)
 #define LIFECYCLE_RETRY_MAX_US (10 * 60 * US_PER_S)

@@ -124,6 +124,13 @@ bool view_cache_hold(struct cache *cache, const struct view_key *key)
     return cache_pin(cache, key->bytes, key->length, NULL, 0) == STATUS_OK;
 }
 
+bool view_cache_hold_change(struct cache *cache, const struct view_key *key, uint64_t version)
+{
+    bool held = view_cache_hold(cache, key);
+    cache_outdate(cache, key->bytes, key->length, version);
+    return held;
+}
+
 void view_cache_let_go(struct cache *cache, const struct view_key *key)
 {
     cache_unpin(cache, key->bytes, key->length);

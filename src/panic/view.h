@@ -40,11 +40,15 @@ MUST_USE enum status view_cache_pin(struct cache *cache, const struct view_key *
                                     const Panic__V1__Panic *panic, struct arena *arena);
 
 /*
- * Whoever is going to put a version that it has committed itself holds the panic's place from before the
- * commit: otherwise a newer version could come and be evicted in between, and the put would bring the old one
- * back.
+ * Holds the panic's place in the cache: from before the store is read, by whoever is going to put what it
+ * reads; otherwise a newer version could come and be evicted in between, and the put would bring the old one
+ * back. False without memory: then there is nothing to let go.
  */
 MUST_USE bool view_cache_hold(struct cache *cache, const struct view_key *key);
+
+/* The same before a commit that replaces `version`, which from now on nobody is answered with. */
+MUST_USE bool view_cache_hold_change(struct cache *cache, const struct view_key *key, uint64_t version);
+
 void view_cache_let_go(struct cache *cache, const struct view_key *key);
 
 /* Reads it back. NOT_FOUND when it is not there. */

@@ -6,6 +6,7 @@
 #define DEFAULT_LISTEN "tcp://127.0.0.1:7070"
 #define DEFAULT_STORE "sqlite:panicd.db"
 #define DEFAULT_CACHE "local:"
+#define LISTEN_LIST_MAX 4096
 
 const char *argp_program_version = "panicd " PANICD_VERSION;
 
@@ -96,16 +97,19 @@ static const char *environment(const char *name)
     return value != NULL && value[0] != 0 ? value : NULL;
 }
 
+/* The options point into the copy, which therefore stays. */
 static void add_listeners_from(struct options *options, const char *list, struct argp_state *state)
 {
-    char *copy = strdup(list);
+    static char copy[LISTEN_LIST_MAX];
+    if ((size_t)snprintf(copy, sizeof(copy), "%s", list) >= sizeof(copy)) {
+        argp_error(state, "PANICD_LISTEN: longer than %d bytes", LISTEN_LIST_MAX - 1);
+    }
     char *rest = copy;
     for (char *url = strsep(&rest, " ,"); url != NULL; url = strsep(&rest, " ,")) {
         if (url[0] != 0) {
             add_listener(options, url, state);
         }
     }
-    /* The copy stays, because the options point into it. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 }
 
 static void fill_from_environment(struct options *options, struct argp_state *state)

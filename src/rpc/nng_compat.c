@@ -257,61 +257,27 @@ void nng_end_connections(const struct listener *listener)
     nng_msleep(SETTLE_MS);
 }
 
-struct closing {
-    pthread_mutex_t mutex;
-    pthread_cond_t over;
-    nng_socket socket;
-    bool done;
-    bool abandoned;
-};
-
 static void *close_socket(void *arg)
 {
-    struct closing *closing = arg;
-    nng_close(closing->socket);
-    pthread_mutex_lock(&closing->mutex);
-    closing->done = true;
-    bool abandoned = closing->abandoned;
-    pthread_cond_signal(&closing->over);
-    pthread_mutex_unlock(&closing->mutex);
-    if (abandoned) {
-        free(closing);
-    }
+    nng_socket socket = {.id = (uint32_t)(uintptr_t)arg};
+    nng_close(socket);
     return NULL;
 }
 
 bool nng_close_in_time(nng_socket socket)
 {
-    struct closing *closing = calloc(1, sizeof(*closing));
     pthread_t thread;
-    if (closing == NULL) {
-        return false;
-    }
-    closing->socket = socket;
-    pthread_mutex_init(&closing->mutex, NULL);
-    pthread_cond_init(&closing->over, NULL);
-    if (pthread_create(&thread, NULL, close_socket, closing) != 0) {
-        free(closing);
+    if (pthread_create(&thread, NULL, close_socket, (void *)(uintptr_t)socket.id) != 0) {
         return false;
     }
     struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
+    clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += CLOSE_MAX_S;
-    pthread_mutex_lock(&closing->mutex);
-    int error = 0;
-    while (!closing->done && error == 0) {
-        error = pthread_cond_clockwait(&closing->over, &closing->mutex, CLOCK_MONOTONIC, &until);
-    }
-    bool done = closing->done;
-    closing->abandoned = !done;
-    pthread_mutex_unlock(&closing->mutex);
-    if (!done) {
+    if (pthread_timedjoin_np(thread, NULL, &until) != 0) {
         pthread_detach(thread);
         log_warn("nng does not end; its sockets stay open until the process ends");
         return false;
     }
-    pthread_join(thread, NULL);
-    free(closing);
     return true;
 }
 

@@ -260,6 +260,25 @@ static void test_stats_count_pinned_bytes_among_all(void **state)
     assert_int_equal(cache_stats(*state).pinned_bytes, 0);
 }
 
+static void test_outdated_content_is_gone_and_only_newer_comes_in_while_pinned(void **state)
+{
+    assert_true(put(*state, "a", 3, "old"));
+    assert_ok(pin(*state, "a", NULL));
+    cache_outdate(*state, "a", 1, 3);
+    assert_seen(*state, "a", "absent");
+    assert_false(put(*state, "a", 3, "old again"));
+    assert_true(put(*state, "a", 4, "new"));
+    assert_seen(*state, "a", "v4 new");
+    unpin(*state, "a");
+}
+
+static void test_outdating_leaves_what_is_newer(void **state)
+{
+    assert_true(put(*state, "a", 4, "new"));
+    cache_outdate(*state, "a", 1, 3);
+    assert_seen(*state, "a", "v4 new");
+}
+
 static void test_free_takes_what_is_still_pinned(void **state)
 {
     (void)state;
@@ -328,6 +347,8 @@ int main(void)
         test(test_an_entry_emptied_while_pinned_goes_with_the_last_pin),
         test(test_a_placeholder_that_is_too_long_pins_nothing),
         test(test_stats_count_pinned_bytes_among_all),
+        test(test_outdated_content_is_gone_and_only_newer_comes_in_while_pinned),
+        test(test_outdating_leaves_what_is_newer),
         test(test_free_takes_what_is_still_pinned),
         test(test_an_unpin_without_a_pin_stops_the_process),
     };
