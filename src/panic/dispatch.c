@@ -14,7 +14,6 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,8 +29,7 @@
 #define HINTS_MAX 4096
 #define BATCH_MAX 256
 #define SCAN_EVERY_US (500 * US_PER_MS)
-#define AUDIT_EVERY_US (5 * US_PER_S)
-#define AUDIT_MAX 1000
+#define AUDIT_EVERY_US (10 * US_PER_S)
 /* Rows of a batch with their content, and the messages made from them. */
 #define BATCH_ARENA_MAX ((size_t)64 * 1024 * 1024)
 #define BATCH_ARENA_FIRST (256 * 1024)
@@ -66,8 +64,6 @@ struct dispatch {
     struct store_key keys[BATCH_MAX];
     struct arena arena;
 
-    /* The scanner's. */
-    struct store_key audit_keys[AUDIT_MAX];
     pthread_t scanner;
     bool stopped;
     pthread_mutex_t scan_lock;
@@ -75,12 +71,13 @@ struct dispatch {
     /* Under scan_lock. */
     bool stopping;
     bool responder_freed;
+    struct store_counts counts;
 
+    struct histogram latency_us;
     struct counter assigned;
     struct counter unassigned;
     struct counter overtaken;
     struct counter hints_dropped;
-    _Atomic uint64_t overdue;
 };
 
 static struct store_location place_of(const Panic__V1__CreatePanicRequest *content)
@@ -144,9 +141,13 @@ static void give_back(struct dispatch *dispatch, struct job *job)
 
 static void note_change(struct dispatch *dispatch, struct job *job)
 {
-    struct counter *counter = job->took ? &dispatch->assigned : &dispatch->unassigned;
-    counter_add(counter, 1);
-    if (strcmp(job->event.type, "review") == 0) {
+    if (job->took) {
+        counter_add(&dispatch->assigned, 1);
+        int64_t waited_us = job->after.assign_time_us - job->after.create_time_us;
+        histogram_record(&dispatch->latency_us, waited_us > 0 ? (uint64_t)waited_us : 0);
+    } else if (job->after.waiting) {
+        counter_add(&dispatch->unassigned, 1);
+    } else {
         char id[ID_TEXT_SIZE];
         log_warn(
             "panic still open", log_str("id", id_format(&job->after.id, id)),
@@ -272,19 +273,19 @@ static size_t scan_waiting(struct dispatch *dispatch)
     return changed;
 }
 
-/* Reads only; the keys are the scanner's own. */
 static void audit(struct dispatch *dispatch, int64_t now_us)
 {
-    size_t overdue = 0;
-    enum status status = store_due(dispatch->config.store, now_us - DISPATCH_GRACE_US, INT64_MAX, AUDIT_MAX,
-                                   dispatch->audit_keys, &overdue);
+    struct store_counts counts;
+    enum status status = store_counts(dispatch->config.store, now_us - DISPATCH_GRACE_US, &counts);
     fail_stop_on_data_loss(status, "audit");
     if (status != STATUS_OK) {
         return;
     }
-    atomic_store(&dispatch->overdue, overdue);
-    if (overdue > 0) {
-        log_error("open panics are overdue", log_int("panics", (int64_t)overdue));
+    pthread_mutex_lock(&dispatch->scan_lock);
+    dispatch->counts = counts;
+    pthread_mutex_unlock(&dispatch->scan_lock);
+    if (counts.overdue > 0) {
+        log_error("open panics are overdue", log_int("panics", (int64_t)counts.overdue));
     }
 }
 
@@ -305,7 +306,7 @@ static void *scan(void *arg)
 {
     struct dispatch *dispatch = arg;
     int64_t next_scan_us = 0;
-    int64_t next_audit_us = monotonic_us() + AUDIT_EVERY_US;
+    int64_t next_audit_us = 0;
     while (!is_stopping(dispatch)) {
         wait_for_scan(dispatch, next_scan_us);
         while (!is_stopping(dispatch) && scan_waiting(dispatch) > 0) {
@@ -417,11 +418,19 @@ void dispatch_free(struct dispatch *dispatch)
     free(dispatch);
 }
 
-struct dispatch_stats dispatch_stats(const struct dispatch *dispatch)
+const struct histogram *dispatch_latency_us(const struct dispatch *dispatch)
 {
+    return &dispatch->latency_us;
+}
+
+struct dispatch_stats dispatch_stats(struct dispatch *dispatch)
+{
+    pthread_mutex_lock(&dispatch->scan_lock);
+    struct store_counts counts = dispatch->counts;
+    pthread_mutex_unlock(&dispatch->scan_lock);
     return (struct dispatch_stats){.assigned = counter_read(&dispatch->assigned),
                                    .unassigned = counter_read(&dispatch->unassigned),
                                    .overtaken = counter_read(&dispatch->overtaken),
                                    .hints_dropped = counter_read(&dispatch->hints_dropped),
-                                   .overdue = atomic_load(&dispatch->overdue)};
+                                   .counts = counts};
 }

@@ -40,9 +40,8 @@ struct dispatch_stats {
     /* Changes that another change overtook. */
     uint64_t overtaken;
     uint64_t hints_dropped;
-    /* Open panics that are more than DISPATCH_GRACE_US overdue, as last counted (at most 1,000): must be 0.
-     */
-    uint64_t overdue;
+    /* As last counted. Its `overdue` counts those overdue by more than DISPATCH_GRACE_US: must be 0. */
+    struct store_counts counts;
 };
 
 #define DISPATCH_GRACE_US (10 * US_PER_S)
@@ -61,7 +60,10 @@ void dispatch_stop(struct dispatch *dispatch);
 /* NULL is fine. Stops if that was not done. */
 void dispatch_free(struct dispatch *dispatch);
 
+/* From creation to assignment, in µs. Lives as long as the dispatch. */
+const struct histogram *dispatch_latency_us(const struct dispatch *dispatch);
+
 /* Any thread. */
-struct dispatch_stats dispatch_stats(const struct dispatch *dispatch);
+struct dispatch_stats dispatch_stats(struct dispatch *dispatch);
 
 #endif
