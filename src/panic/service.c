@@ -69,6 +69,21 @@ size_t service_page_size(int32_t wanted)
     return wanted < STORE_PAGE_MAX ? (size_t)wanted : STORE_PAGE_MAX;
 }
 
+bool service_take_id(struct rpc_call *call, const char *text, struct id *ret_id)
+{
+    if (id_parse(text, ret_id) == STATUS_OK) {
+        return true;
+    }
+    rpc_call_fail(call, STATUS_INVALID_ARGUMENT,
+                  "id: not a UUID; expected 36 characters like 018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41");
+    return false;
+}
+
+void service_fail_not_found(struct rpc_call *call)
+{
+    rpc_call_fail(call, STATUS_NOT_FOUND, "Panic not found");
+}
+
 static enum status start_dispatch(struct service *service)
 {
     const struct dispatch_config config = {.store = service->config.store,
@@ -117,15 +132,29 @@ enum status service_start(const struct service_config *config, struct service **
     return STATUS_OK;
 }
 
+static const struct rpc_binding panic_bindings[] = {
+    {.method = "CreatePanic", .handler = service_create},
+    {.method = "GetPanic", .handler = service_get, .read_only = true},
+    {.method = "ListPanics", .handler = service_list, .read_only = true},
+    {.method = "ResolvePanic", .handler = service_resolve},
+};
+
+static const struct rpc_binding dispatch_bindings[] = {
+    {.method = "PutResponder", .handler = service_put_responder},
+    {.method = "ListResponders", .handler = service_list_responders, .read_only = true},
+};
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
 void service_describe(struct service *service, struct rpc_service ret_services[SERVICE_COUNT])
 {
     ret_services[0] = (struct rpc_service){.descriptor = &panic__v1__panic_service__descriptor,
-                                           .bindings = panic_service_bindings,
-                                           .n_bindings = panic_service_n_bindings,
+                                           .bindings = panic_bindings,
+                                           .n_bindings = COUNT_OF(panic_bindings),
                                            .ctx = service};
     ret_services[1] = (struct rpc_service){.descriptor = &panic__v1__dispatch_service__descriptor,
-                                           .bindings = responder_service_bindings,
-                                           .n_bindings = responder_service_n_bindings,
+                                           .bindings = dispatch_bindings,
+                                           .n_bindings = COUNT_OF(dispatch_bindings),
                                            .ctx = service};
 }
 
@@ -154,6 +183,11 @@ void service_free(struct service *service)
     dispatch_free(service->dispatch);
     roster_free(service->roster);
     free(service);
+}
+
+const struct histogram *service_dispatch_latency_us(const struct service *service)
+{
+    return dispatch_latency_us(service->dispatch);
 }
 
 struct service_stats service_stats(const struct service *service)

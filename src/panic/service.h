@@ -51,6 +51,9 @@ struct service_stats {
     struct dispatch_stats dispatch;
 };
 
+/* From creation to assignment, in µs. Lives as long as the service. */
+const struct histogram *service_dispatch_latency_us(const struct service *service);
+
 /* Any thread. */
 struct service_stats service_stats(const struct service *service);
 

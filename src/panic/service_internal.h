@@ -37,9 +37,18 @@ size_t service_page_size(int32_t wanted);
 /* Most that the rows of a list may take, so that the messages made from them fit into the call's arena. */
 #define SERVICE_ROWS_ARENA_MAX (64 * 1024)
 
-extern const struct rpc_binding panic_service_bindings[];
-extern const size_t panic_service_n_bindings;
-extern const struct rpc_binding responder_service_bindings[];
-extern const size_t responder_service_n_bindings;
+/* Reads the id of a request; answers the call when it is none. */
+MUST_USE bool service_take_id(struct rpc_call *call, const char *text, struct id *ret_id);
+
+/* Unknown and another tenant's are told alike. */
+void service_fail_not_found(struct rpc_call *call);
+
+/* The handlers; `ctx` is the service. */
+void service_create(void *ctx, struct rpc_call *call);
+void service_get(void *ctx, struct rpc_call *call);
+void service_list(void *ctx, struct rpc_call *call);
+void service_resolve(void *ctx, struct rpc_call *call);
+void service_put_responder(void *ctx, struct rpc_call *call);
+void service_list_responders(void *ctx, struct rpc_call *call);
 
 #endif

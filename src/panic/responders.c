@@ -139,7 +139,7 @@ static enum status prepare_put(struct put *put, const Panic__V1__Responder *resp
     return STATUS_OK;
 }
 
-static void handle_put(void *ctx, struct rpc_call *call)
+void service_put_responder(void *ctx, struct rpc_call *call)
 {
     const Panic__V1__PutResponderRequest *request = (const Panic__V1__PutResponderRequest *)call->request;
     struct diag diag;
@@ -232,14 +232,7 @@ static void list_from_store(struct service *service, struct rpc_call *call)
     arena_reset(&rows_arena);
 }
 
-static void handle_list(void *ctx, struct rpc_call *call)
+void service_list_responders(void *ctx, struct rpc_call *call)
 {
     service_query(ctx, call, list_from_store);
 }
-
-const struct rpc_binding responder_service_bindings[] = {
-    {.method = "PutResponder", .handler = handle_put},
-    {.method = "ListResponders", .handler = handle_list},
-};
-const size_t responder_service_n_bindings =
-    sizeof(responder_service_bindings) / sizeof(responder_service_bindings[0]);

@@ -1,0 +1,187 @@
+/*
+ * GetPanic and ListPanics.
+ *
+ * Get: a durable panic in the cache is answered at once. Otherwise the store is asked, on a query worker,
+ * also when the cache has a placeholder: a repeated create of a panic that has left the cache puts one over a
+ * stored panic. What the store does not have may be on its way: then the placeholder is the answer.
+ *
+ * Versions seen by one reader never fall: an acknowledged write is in the cache before it is acknowledged,
+ * and a reader that fills a miss has its place pinned from before it reads, so that what it puts cannot
+ * replace what is newer.
+ */
+#include "panic/service_internal.h"
+#include "panic/v1/panic_service.pb-c.h"
+#include "panic/view.h"
+
+/* ---- get ---- */
+
+static void reply_panic(struct rpc_call *call, const Panic__V1__Panic *panic)
+{
+    Panic__V1__GetPanicResponse response = PANIC__V1__GET_PANIC_RESPONSE__INIT;
+    response.panic = (Panic__V1__Panic *)panic;
+    rpc_call_reply(call, &response.base);
+}
+
+/* The panic from the store, put into the cache; NULL with a status otherwise. The caller has pinned its
+ * place. */
+static const Panic__V1__Panic *read_panic(struct service *service, struct rpc_call *call, const struct id *id,
+                                          bool pinned, enum status *ret_status)
+{
+    struct store_panic row;
+    *ret_status = store_get(service->config.store, call->identity.tenant, id, &call->arena, &row);
+    if (*ret_status != STATUS_OK) {
+        return NULL;
+    }
+    const Panic__V1__Panic *panic = view_panic(&row, &call->arena);
+    if (panic == NULL) {
+        *ret_status = STATUS_RESOURCE_EXHAUSTED;
+    } else if (pinned) {
+        view_cache_put(service->config.cache, &row, panic, &call->arena);
+    }
+    return panic;
+}
+
+static void get_from_store(struct service *service, struct rpc_call *call)
+{
+    const Panic__V1__GetPanicRequest *request = (const Panic__V1__GetPanicRequest *)call->request;
+    struct id id;
+    if (!service_take_id(call, request->id, &id)) {
+        return;
+    }
+    struct cache *cache = service->config.cache;
+    struct view_key key = view_key(call->identity.tenant, &id);
+    bool pinned = view_cache_hold(cache, &key);
+    enum status status;
+    const Panic__V1__Panic *panic = read_panic(service, call, &id, pinned, &status);
+    Panic__V1__Panic *cached;
+    if (status == STATUS_NOT_FOUND && view_cache_get(cache, &key, &call->arena, &cached) == STATUS_OK) {
+        panic = cached;
+        status = STATUS_OK;
+    }
+    if (pinned) {
+        view_cache_let_go(cache, &key);
+    }
+    if (panic != NULL) {
+        reply_panic(call, panic);
+    } else if (status == STATUS_NOT_FOUND) {
+        service_fail_not_found(call);
+    } else {
+        service_fail(call, status);
+    }
+}
+
+void service_get(void *ctx, struct rpc_call *call)
+{
+    struct service *service = ctx;
+    const Panic__V1__GetPanicRequest *request = (const Panic__V1__GetPanicRequest *)call->request;
+    struct id id;
+    if (!service_take_id(call, request->id, &id)) {
+        return;
+    }
+    struct view_key key = view_key(call->identity.tenant, &id);
+    Panic__V1__Panic *panic;
+    enum status status = view_cache_get(service->config.cache, &key, &call->arena, &panic);
+    if (status == STATUS_OK && panic->durable) {
+        reply_panic(call, panic);
+    } else {
+        service_query(service, call, get_from_store);
+    }
+}
+
+/* ---- list ---- */
+
+struct page {
+    struct id after;
+    bool first;
+    size_t size;
+    /* Rows have an arena of their own, smaller than the call's, into which the messages made from them must
+     * fit. */
+    struct arena rows_arena;
+    struct store_panic *rows;
+    size_t n_rows;
+    Panic__V1__Panic **panics;
+    size_t n_panics;
+};
+
+static enum status read_rows(struct service *service, struct rpc_call *call, struct page *page)
+{
+    const Panic__V1__ListPanicsRequest *request = (const Panic__V1__ListPanicsRequest *)call->request;
+    return store_list(service->config.store, call->identity.tenant, page->first ? NULL : &page->after,
+                      (uint8_t)request->status, page->size, &page->rows_arena, page->rows, &page->n_rows);
+}
+
+static enum status read_page(struct service *service, struct rpc_call *call, struct page *page)
+{
+    page->rows = arena_alloc(&call->arena, page->size * sizeof(*page->rows));
+    page->panics = arena_alloc(&call->arena, page->size * sizeof(Panic__V1__Panic *));
+    if (page->rows == NULL || page->panics == NULL) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
+    enum status status = read_rows(service, call, page);
+    while (status == STATUS_OK && page->n_panics < page->n_rows) {
+        Panic__V1__Panic *panic = view_panic(&page->rows[page->n_panics], &call->arena);
+        if (panic == NULL) {
+            return page->n_panics > 0 ? STATUS_OK : STATUS_RESOURCE_EXHAUSTED;
+        }
+        page->panics[page->n_panics++] = panic;
+    }
+    return status;
+}
+
+/* Is there anything behind the page? One more row tells. */
+static enum status look_behind(struct service *service, struct rpc_call *call, struct page *page,
+                               bool *ret_more)
+{
+    if (page->n_panics == 0) {
+        *ret_more = false;
+        return STATUS_OK;
+    }
+    struct store_panic row;
+    struct page behind = {.after = page->rows[page->n_panics - 1].id, .size = 1, .rows = &row};
+    arena_init(&behind.rows_arena, NULL, 0, SERVICE_ROWS_ARENA_MAX);
+    enum status status = read_rows(service, call, &behind);
+    arena_reset(&behind.rows_arena);
+    *ret_more = behind.n_rows > 0;
+    return status;
+}
+
+static void list_from_store(struct service *service, struct rpc_call *call)
+{
+    const Panic__V1__ListPanicsRequest *request = (const Panic__V1__ListPanicsRequest *)call->request;
+    struct page page = {.first = request->page_token[0] == 0, .size = service_page_size(request->page_size)};
+    if (!page.first && id_parse(request->page_token, &page.after) != STATUS_OK) {
+        rpc_call_fail(call, STATUS_INVALID_ARGUMENT,
+                      "page_token: not one that this server gave; leave it empty to start over");
+        return;
+    }
+    arena_init(&page.rows_arena, NULL, 0, SERVICE_ROWS_ARENA_MAX);
+    bool more = false;
+    enum status status = read_page(service, call, &page);
+    if (status == STATUS_OK) {
+        status = look_behind(service, call, &page, &more);
+    }
+    if (status == STATUS_OK) {
+        Panic__V1__ListPanicsResponse response = PANIC__V1__LIST_PANICS_RESPONSE__INIT;
+        char token[ID_TEXT_SIZE];
+        response.panics = page.panics;
+        response.n_panics = page.n_panics;
+        if (more) {
+            response.next_page_token = (char *)id_format(&page.rows[page.n_panics - 1].id, token);
+        }
+        rpc_call_reply(call, &response.base);
+    } else {
+        service_fail(call, status);
+    }
+    arena_reset(&page.rows_arena);
+}
+
+void service_list(void *ctx, struct rpc_call *call)
+{
+    const Panic__V1__ListPanicsRequest *request = (const Panic__V1__ListPanicsRequest *)call->request;
+    if (protobuf_c_enum_descriptor_get_value(&panic__v1__panic_status__descriptor, (int)request->status) ==
+        NULL) {
+        rpc_call_fail(call, STATUS_INVALID_ARGUMENT, "status: %d is no status", (int)request->status);
+        return;
+    }
+    service_query(ctx, call, list_from_store);
+}
