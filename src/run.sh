@@ -17,7 +17,7 @@ esac
 
 build release panicd panicctl
 
-server=${PANICD_LISTEN:-tcp://127.0.0.1:7070}
+server=${PANICD_SERVER:-tcp://127.0.0.1:7070}
 folder=$(mktemp -d)
 panicd=
 finish() {
@@ -42,7 +42,7 @@ show() {
 echo "Starting panicd on $server, with its store and log in $folder"
 build/release/src/panicd/panicd --listen "$server" --store "sqlite:$folder/panicd.db" 2>"$folder/log" &
 panicd=$!
-until panicctl --timeout 1 health >"$folder/health" 2>&1; do
+until grep -q '"event":"ready"' "$folder/log" 2>/dev/null; do
     if ! kill -0 "$panicd" 2>/dev/null; then
         echo "panicd did not start:" >&2
         cat "$folder/log" >&2

@@ -110,6 +110,12 @@ static error_t parse_list(int key, char *arg, struct argp_state *state)
     }
 }
 
+/* A page of a rare status may be empty and still lead on; such a one is not shown. */
+static bool leads_on_only(const Panic__V1__ListPanicsResponse *response)
+{
+    return response->n_panics == 0 && response->next_page_token[0] != 0;
+}
+
 static int print_page(struct context *context, const struct list *list,
                       const Panic__V1__ListPanicsResponse *response)
 {
@@ -145,9 +151,11 @@ static int run_list(struct context *context, int argc, char **argv)
         if (status != STATUS_OK) {
             return command_fail(context, status, &diag);
         }
-        int exit_status = print_page(context, &list, response);
-        if (exit_status != EXIT_SUCCESS || !list.all || response->next_page_token[0] == 0) {
-            return exit_status;
+        if (!leads_on_only(response)) {
+            int exit_status = print_page(context, &list, response);
+            if (exit_status != EXIT_SUCCESS || !list.all || response->next_page_token[0] == 0) {
+                return exit_status;
+            }
         }
         snprintf(token, sizeof(token), "%s", response->next_page_token);
         list.request.page_token = token;

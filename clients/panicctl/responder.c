@@ -8,12 +8,13 @@
 
 /* ---- responder put ID ---- */
 
-enum { KEY_LAT = 0x100, KEY_LNG, KEY_OFF };
+enum { KEY_LAT = 0x100, KEY_LNG, KEY_OFF, KEY_SIMULATED };
 
 static const struct argp_option put_options[] = {
     {"lat", KEY_LAT, "DEGREES", 0, "Latitude, -90 to 90", 0},
     {"lng", KEY_LNG, "DEGREES", 0, "Longitude, -180 to 180", 0},
     {"off", KEY_OFF, NULL, 0, "Off duty: keeps what it has, gets nothing new", 0},
+    {"simulated", KEY_SIMULATED, NULL, 0, "Takes test panics, and nothing else", 0},
     {0},
 };
 
@@ -38,6 +39,9 @@ static error_t parse_put(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_OFF:
         put->responder.state = PANIC__V1__RESPONDER_STATE__RESPONDER_STATE_OFF;
+        return 0;
+    case KEY_SIMULATED:
+        put->responder.simulated = true;
         return 0;
     case ARGP_KEY_ARG:
         if (put->responder.id[0] != 0) {

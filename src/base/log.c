@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -133,20 +134,41 @@ enum status log_level_parse(const char *text, enum log_level *ret_level)
     return STATUS_INVALID_ARGUMENT;
 }
 
+/*
+ * Is there room for a line? Whoever reads standard error may have stopped: then lines are dropped and
+ * counted, for a log that blocks would stop the service. A pipe that is writable takes a line whole (it is
+ * shorter than PIPE_BUF).
+ */
+static bool has_room(void)
+{
+    struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT) != 0;
+}
+
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n_fields)
 {
     if ((int)level < atomic_load_explicit(&threshold, memory_order_relaxed)) {
         return;
     }
+    static _Atomic int64_t dropped;
+    if (!has_room()) {
+        atomic_fetch_add(&dropped, 1);
+        return;
+    }
     struct line line = {.length = 0};
     put_head(&line, level, event);
+    int64_t missing = atomic_exchange(&dropped, 0);
+    if (missing > 0) {
+        const struct log_field field = log_int("dropped_before", missing);
+        put_field(&line, &field);
+    }
     for (size_t i = 1; i < n_fields && !line.cut; i++) {
         put_field(&line, &fields[i]);
     }
     const char *tail = line.cut ? ",\"cut\":true}\n" : "}\n";
     memcpy(line.text + line.length, tail, strlen(tail));
     line.length += strlen(tail);
-    /* A full or closed standard error must not stop the service. */
+    /* A closed standard error must not stop the service either. */
     ssize_t written = write(STDERR_FILENO, line.text, line.length);
     (void)written;
 }

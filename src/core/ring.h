@@ -8,6 +8,9 @@
  * Contract: at most `capacity` threads operate on a ring at the same time. An operation under way holds one
  * index, so that ring_push may answer "full" with slightly fewer than `capacity` items inside (by at most one
  * per operation under way). FIFO per producer. The ring does not own what the pointers point to.
+ *
+ * A pop under way, of an empty ring too, may hold the ticket of an item already: a thread that stops in the
+ * middle of a pop keeps that item to itself, and the others see the ring without it.
  */
 #ifndef CORE_RING_H
 #define CORE_RING_H

@@ -164,6 +164,7 @@ static enum status canonical_value(Google__Protobuf__Value *value, struct arena 
         }
         return STATUS_OK;
     case GOOGLE__PROTOBUF__VALUE__KIND__NOT_SET:
+    case GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE:
         value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE;
         value->null_value = GOOGLE__PROTOBUF__NULL_VALUE__NULL_VALUE;
         return STATUS_OK;
@@ -175,7 +176,9 @@ static enum status canonical_value(Google__Protobuf__Value *value, struct arena 
 static enum status canonical_object(Google__Protobuf__Struct *object, struct arena *arena, bool *ret_finite)
 {
     forget_unknown(&object->base);
-    for (size_t i = 0; i < object->n_fields; i++) {
+    /* First, so that what an equal key replaces is not looked at. */
+    enum status status = object->n_fields > 0 ? sort_entries(object, arena) : STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < object->n_fields; i++) {
         Google__Protobuf__Struct__FieldsEntry *entry = object->fields[i];
         forget_unknown(&entry->base);
         if (entry->value == NULL) {
@@ -185,12 +188,9 @@ static enum status canonical_object(Google__Protobuf__Struct *object, struct are
             }
             google__protobuf__value__init(entry->value);
         }
-        enum status status = canonical_value(entry->value, arena, ret_finite);
-        if (status != STATUS_OK) {
-            return status;
-        }
+        status = canonical_value(entry->value, arena, ret_finite);
     }
-    return object->n_fields > 0 ? sort_entries(object, arena) : STATUS_OK;
+    return status;
 }
 
 static enum status check_metadata(struct work *work, Google__Protobuf__Struct **metadata)

@@ -17,6 +17,8 @@ struct create {
     struct store_panic row;
     Panic__V1__Panic *panic;
     struct view_key key;
+    /* A test, for simulated responders. */
+    bool simulated;
 };
 
 static void reply_created(struct create *create, const Panic__V1__Panic *panic, bool replayed)
@@ -60,7 +62,7 @@ static void finish_create(struct create *create)
      * finds it in the store. The hint goes before the answer, after which the call's arena belongs to
      * somebody else.
      */
-    if (!create->row.waiting || roster_available(service->roster) > 0) {
+    if (create->row.waiting == 0 || roster_available(service->roster, create->simulated) > 0) {
         dispatch_hint(service->dispatch, create->row.tenant, &create->row.id);
     }
     reply_created(create, create->panic, false);
@@ -93,9 +95,11 @@ static enum status prepare_create(struct create *create, const struct id *id)
 {
     struct rpc_call *call = create->write.call;
     struct service *service = create->service;
-    create->row =
-        lifecycle_create(call->identity.tenant, id, create->content.packed,
-                         roster_available(service->roster) > 0, clock_wall_us(service->config.clock));
+    create->simulated = create->content.request.mode == PANIC__V1__PANIC_MODE__PANIC_MODE_TEST;
+    create->row = lifecycle_create(call->identity.tenant, id, create->content.packed,
+                                   create->simulated ? LIFECYCLE_QUEUE_TEST : LIFECYCLE_QUEUE_LIVE,
+                                   roster_available(service->roster, create->simulated) > 0,
+                                   clock_wall_us(service->config.clock));
     create->panic = view_build(&create->row, &create->content.request, &call->arena);
     if (create->panic == NULL) {
         return STATUS_RESOURCE_EXHAUSTED;

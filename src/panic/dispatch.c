@@ -1,14 +1,16 @@
 /*
- * Two threads: the worker of a one-worker pool, which takes hints, and the scanner. Both work off batches
- * under `batch_lock`, so that there is one batch at a time and one set of buffers for it.
+ * Two threads: the worker of a one-worker pool, which does all the work, and the scanner, which asks it for
+ * scans: every half second for what is due, and at once for what waits when a responder was freed. A scan
+ * does one batch of each kind and goes back into the queue, so that hints of new panics get their turn
+ * between batches.
  *
  * Why nothing is forgotten: a panic leaves the due index only by a committed change that gives it a new time
  * or closes it. Why nobody is sent twice: a change is compare-and-set on the panic's version, and it binds
  * the responder in the same statement that checks that nobody else has. The roster's own marking only avoids
  * vain attempts.
  *
- * Hints travel as indices into `hints`; a free list of indices (a ring) makes hinting free of malloc. No free
- * index: the hint is dropped, the due scan is there for that.
+ * Hints travel as pointers into `hints`; a free list (a ring) makes hinting free of malloc. No free one: the
+ * hint is dropped, the due scan is there for that.
  */
 #include "panic/dispatch.h"
 
@@ -51,14 +53,20 @@ struct job {
     bool held;
 };
 
+/* What the scanner asks the worker for, and gets. One at a time. */
+struct scan {
+    bool due;
+    bool done;
+    size_t changed;
+};
+
 struct dispatch {
     struct dispatch_config config;
     struct pool *pool;
     struct ring *free_hints;
     struct hint hints[HINTS_MAX];
 
-    /* One batch at a time: the holder owns these. */
-    pthread_mutex_t batch_lock;
+    /* The worker's own. */
     struct job jobs[BATCH_MAX];
     struct store_op ops[BATCH_MAX];
     struct store_key keys[BATCH_MAX];
@@ -68,9 +76,11 @@ struct dispatch {
     bool stopped;
     pthread_mutex_t scan_lock;
     pthread_cond_t scan_wake;
+    pthread_cond_t scan_done;
     /* Under scan_lock. */
     bool stopping;
     bool responder_freed;
+    struct scan scan;
     struct store_counts counts;
 
     struct histogram latency_us;
@@ -100,14 +110,16 @@ static bool decide(struct dispatch *dispatch, struct job *job, int64_t now_us)
     bool due = lifecycle_is_due(&job->before, now_us);
     if (lifecycle_needs_responder(&job->before)) {
         struct store_location place = place_of(job->content);
-        job->took = roster_take(dispatch->config.roster, job->before.tenant, &place, &job->match);
-        bool first_look = !job->before.waiting;
+        bool test = job->content->mode == PANIC__V1__PANIC_MODE__PANIC_MODE_TEST;
+        job->took = roster_take(dispatch->config.roster, job->before.tenant, &place, test, &job->match);
+        bool first_look = job->before.waiting == 0;
         if (!job->took && !due && !first_look) {
             return false;
         }
         command.kind = job->took ? LIFECYCLE_ASSIGN : LIFECYCLE_NO_RESPONDER;
         command.responder_id = job->match.responder_id;
         command.distance_m = job->match.distance_m;
+        command.queue = test ? LIFECYCLE_QUEUE_TEST : LIFECYCLE_QUEUE_LIVE;
     } else if (due) {
         command.kind = LIFECYCLE_REVIEW;
     } else {
@@ -160,7 +172,7 @@ static void note_change(struct dispatch *dispatch, struct job *job)
 
 /*
  * Works off up to BATCH_MAX panics. Returns how many were changed; 0 also when the store has no room, so that
- * callers who loop until there is nothing to do come to an end. Holds batch_lock.
+ * callers who loop until there is nothing to do come to an end.
  */
 static size_t run_batch(struct dispatch *dispatch, const struct store_key *keys, size_t n)
 {
@@ -185,7 +197,7 @@ static size_t run_batch(struct dispatch *dispatch, const struct store_key *keys,
             note_change(dispatch, job);
             changed++;
         } else {
-            counter_add(&dispatch->overtaken, 1);
+            counter_add(&dispatch->overtaken, status == STATUS_OK);
             give_back(dispatch, job);
         }
         if (job->held) {
@@ -203,19 +215,64 @@ static void return_hint(struct dispatch *dispatch, struct hint *hint)
     assert(returned);
 }
 
-static void run_hints(void *ctx, unsigned worker, void **items, size_t n)
+static size_t scan_due(struct dispatch *dispatch)
+{
+    int64_t now_us = clock_wall_us(dispatch->config.clock);
+    size_t n = 0;
+    enum status status = store_due(dispatch->config.store, now_us, now_us + LIFECYCLE_HORIZON_US, BATCH_MAX,
+                                   dispatch->keys, &n);
+    fail_stop_on_data_loss(status, "due scan");
+    return status == STATUS_OK ? run_batch(dispatch, dispatch->keys, n) : 0;
+}
+
+static size_t scan_waiting(struct dispatch *dispatch, enum lifecycle_queue queue)
+{
+    size_t available = roster_available(dispatch->config.roster, queue == LIFECYCLE_QUEUE_TEST);
+    if (available == 0) {
+        return 0;
+    }
+    size_t n = 0;
+    enum status status = store_waiting(dispatch->config.store, (uint8_t)queue,
+                                       available < BATCH_MAX ? available : BATCH_MAX, dispatch->keys, &n);
+    fail_stop_on_data_loss(status, "waiting scan");
+    return status == STATUS_OK ? run_batch(dispatch, dispatch->keys, n) : 0;
+}
+
+static void run_scan(struct dispatch *dispatch)
+{
+    size_t changed =
+        scan_waiting(dispatch, LIFECYCLE_QUEUE_LIVE) + scan_waiting(dispatch, LIFECYCLE_QUEUE_TEST);
+    if (dispatch->scan.due) {
+        changed += scan_due(dispatch);
+    }
+    pthread_mutex_lock(&dispatch->scan_lock);
+    dispatch->scan.changed = changed;
+    dispatch->scan.done = true;
+    pthread_cond_signal(&dispatch->scan_done);
+    pthread_mutex_unlock(&dispatch->scan_lock);
+}
+
+static void run_items(void *ctx, unsigned worker, void **items, size_t n)
 {
     (void)worker;
     struct dispatch *dispatch = ctx;
-    pthread_mutex_lock(&dispatch->batch_lock);
+    size_t n_hints = 0;
+    bool scan = false;
     for (size_t i = 0; i < n; i++) {
+        if (items[i] == &dispatch->scan) {
+            scan = true;
+            continue;
+        }
         const struct hint *hint = items[i];
-        memcpy(dispatch->keys[i].tenant, hint->tenant, sizeof(hint->tenant));
-        dispatch->keys[i].id = hint->id;
+        memcpy(dispatch->keys[n_hints].tenant, hint->tenant, sizeof(hint->tenant));
+        dispatch->keys[n_hints].id = hint->id;
+        n_hints++;
         return_hint(dispatch, items[i]);
     }
-    run_batch(dispatch, dispatch->keys, n);
-    pthread_mutex_unlock(&dispatch->batch_lock);
+    run_batch(dispatch, dispatch->keys, n_hints);
+    if (scan) {
+        run_scan(dispatch);
+    }
 }
 
 void dispatch_hint(struct dispatch *dispatch, const char *tenant, const struct id *id)
@@ -242,35 +299,6 @@ static bool is_stopping(struct dispatch *dispatch)
     bool stopping = dispatch->stopping;
     pthread_mutex_unlock(&dispatch->scan_lock);
     return stopping;
-}
-
-/* The lock is given up between batches, so that hints of new panics get their turn. */
-static size_t scan_due(struct dispatch *dispatch, int64_t now_us)
-{
-    size_t n = 0;
-    pthread_mutex_lock(&dispatch->batch_lock);
-    enum status status = store_due(dispatch->config.store, now_us, now_us + LIFECYCLE_HORIZON_US, BATCH_MAX,
-                                   dispatch->keys, &n);
-    fail_stop_on_data_loss(status, "due scan");
-    size_t changed = status == STATUS_OK ? run_batch(dispatch, dispatch->keys, n) : 0;
-    pthread_mutex_unlock(&dispatch->batch_lock);
-    return changed;
-}
-
-static size_t scan_waiting(struct dispatch *dispatch)
-{
-    size_t available = roster_available(dispatch->config.roster);
-    if (available == 0) {
-        return 0;
-    }
-    size_t n = 0;
-    pthread_mutex_lock(&dispatch->batch_lock);
-    enum status status = store_waiting(dispatch->config.store, available < BATCH_MAX ? available : BATCH_MAX,
-                                       dispatch->keys, &n);
-    fail_stop_on_data_loss(status, "waiting scan");
-    size_t changed = status == STATUS_OK ? run_batch(dispatch, dispatch->keys, n) : 0;
-    pthread_mutex_unlock(&dispatch->batch_lock);
-    return changed;
 }
 
 static void audit(struct dispatch *dispatch, int64_t now_us)
@@ -302,19 +330,34 @@ static void wait_for_scan(struct dispatch *dispatch, int64_t until_us)
     pthread_mutex_unlock(&dispatch->scan_lock);
 }
 
-static void *scan(void *arg)
+/* Has the worker do one round; returns how much it changed. */
+static size_t request_scan(struct dispatch *dispatch, bool due)
+{
+    dispatch->scan = (struct scan){.due = due};
+    if (pool_submit(dispatch->pool, &dispatch->scan) != STATUS_OK) {
+        return 0; /* full of hints: the next round comes soon enough */
+    }
+    pthread_mutex_lock(&dispatch->scan_lock);
+    while (!dispatch->scan.done) {
+        pthread_cond_wait(&dispatch->scan_done, &dispatch->scan_lock);
+    }
+    size_t changed = dispatch->scan.changed;
+    pthread_mutex_unlock(&dispatch->scan_lock);
+    return changed;
+}
+
+static void *run_scanner(void *arg)
 {
     struct dispatch *dispatch = arg;
     int64_t next_scan_us = 0;
     int64_t next_audit_us = 0;
     while (!is_stopping(dispatch)) {
         wait_for_scan(dispatch, next_scan_us);
-        while (!is_stopping(dispatch) && scan_waiting(dispatch) > 0) {
+        bool due = monotonic_us() >= next_scan_us;
+        while (!is_stopping(dispatch) && request_scan(dispatch, due) > 0) {
         }
-        if (monotonic_us() < next_scan_us) {
+        if (!due) {
             continue;
-        }
-        while (!is_stopping(dispatch) && scan_due(dispatch, clock_wall_us(dispatch->config.clock)) > 0) {
         }
         next_scan_us = monotonic_us() + SCAN_EVERY_US;
         if (monotonic_us() >= next_audit_us) {
@@ -338,9 +381,9 @@ static void init_scan(struct dispatch *dispatch)
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_mutex_init(&dispatch->batch_lock, NULL);
     pthread_mutex_init(&dispatch->scan_lock, NULL);
     pthread_cond_init(&dispatch->scan_wake, &monotonic);
+    pthread_cond_init(&dispatch->scan_done, NULL);
     pthread_condattr_destroy(&monotonic);
 }
 
@@ -357,7 +400,7 @@ static enum status start_hints(struct dispatch *dispatch)
                                        .workers = 1,
                                        .capacity = HINTS_MAX,
                                        .batch_max = BATCH_MAX,
-                                       .run = run_hints,
+                                       .run = run_items,
                                        .ctx = dispatch};
     return pool_new(&config, &dispatch->pool);
 }
@@ -375,7 +418,7 @@ enum status dispatch_start(const struct dispatch_config *config, struct dispatch
     arena_init(&dispatch->arena, first, BATCH_ARENA_FIRST, BATCH_ARENA_MAX);
     init_scan(dispatch);
     enum status status = start_hints(dispatch);
-    if (status == STATUS_OK && pthread_create(&dispatch->scanner, NULL, scan, dispatch) != 0) {
+    if (status == STATUS_OK && pthread_create(&dispatch->scanner, NULL, run_scanner, dispatch) != 0) {
         status = STATUS_RESOURCE_EXHAUSTED;
     }
     if (status != STATUS_OK) {
@@ -413,8 +456,8 @@ void dispatch_free(struct dispatch *dispatch)
     arena_reset(&dispatch->arena);
     free(first);
     pthread_cond_destroy(&dispatch->scan_wake);
+    pthread_cond_destroy(&dispatch->scan_done);
     pthread_mutex_destroy(&dispatch->scan_lock);
-    pthread_mutex_destroy(&dispatch->batch_lock);
     free(dispatch);
 }
 

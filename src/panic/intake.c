@@ -41,6 +41,9 @@ static void run_commits(void *ctx, unsigned worker, void **items, size_t n)
     for (size_t i = 0; i < n; i++) {
         writes[i]->op = intake->ops[i];
         writes[i]->status = status;
+        if (status == STATUS_OK && writes[i]->committed != NULL) {
+            writes[i]->committed(writes[i]->ctx, writes[i]);
+        }
         submit(intake->answers, writes[i]);
     }
 }

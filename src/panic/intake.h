@@ -27,6 +27,11 @@ struct intake_write {
     struct store_op op;
     /* Of the batch: unless it is OK, nothing was stored, and the op's outcome says nothing. */
     enum status status;
+    /*
+     * NULL, or called after a successful commit and before `done`, for one write at a time and in the order
+     * of the commits, which is not that of the answers. On the worker that commits: must be quick.
+     */
+    void (*committed)(void *ctx, struct intake_write *write);
     /* Called once, after the commit; finishes the call. */
     void (*done)(void *ctx, struct intake_write *write);
     void *ctx;

@@ -39,20 +39,20 @@ static const char *assign(struct store_panic *panic, const struct lifecycle_comm
 {
     panic->status = STATUS(ACTIVE);
     panic->stage = STAGE(ACCEPTED);
-    panic->waiting = false;
+    panic->waiting = 0;
     panic->responder_id = command->responder_id;
     panic->assigned = true;
-    panic->assign_time_us = now_us;
+    panic->assign_time_us = panic->update_time_us;
     panic->distance_m = command->distance_m;
     panic->next_action_at_us = now_us + LIFECYCLE_REVIEW_US;
     return "assigned";
 }
 
-static const char *put_off(struct store_panic *panic, int64_t now_us)
+static const char *put_off(struct store_panic *panic, enum lifecycle_queue queue, int64_t now_us)
 {
     panic->next_action_at_us = now_us + retry_delay_us(panic);
     panic->stage = STAGE(UNASSIGNED);
-    panic->waiting = true;
+    panic->waiting = (uint8_t)queue;
     if (panic->attempts < UINT32_MAX) {
         panic->attempts++;
     }
@@ -60,7 +60,7 @@ static const char *put_off(struct store_panic *panic, int64_t now_us)
 }
 
 struct store_panic lifecycle_create(const char *tenant, const struct id *id, struct bytes content,
-                                    bool responder_free, int64_t now_us)
+                                    enum lifecycle_queue queue, bool responder_free, int64_t now_us)
 {
     struct store_panic panic = {
         .tenant = tenant,
@@ -74,7 +74,7 @@ struct store_panic lifecycle_create(const char *tenant, const struct id *id, str
         .content = content,
     };
     if (!responder_free) {
-        put_off(&panic, now_us);
+        put_off(&panic, queue, now_us);
     }
     return panic;
 }
@@ -89,7 +89,7 @@ static const char *resolve(struct store_panic *panic, const struct lifecycle_com
 {
     panic->status = STATUS(RESOLVED);
     panic->stage = STAGE(RESOLVED);
-    panic->waiting = false;
+    panic->waiting = 0;
     panic->assigned = false;
     panic->next_action_at_us = 0;
     panic->outcome = command->outcome;
@@ -116,7 +116,7 @@ static const char *change(struct store_panic *panic, const struct lifecycle_comm
     case LIFECYCLE_ASSIGN:
         return assign(panic, command, now_us);
     case LIFECYCLE_NO_RESPONDER:
-        return put_off(panic, now_us);
+        return put_off(panic, command->queue, now_us);
     case LIFECYCLE_REVIEW:
         return review(panic, now_us);
     case LIFECYCLE_RESOLVE:
@@ -131,14 +131,12 @@ enum status lifecycle_apply(const struct store_panic *panic, const struct lifecy
     if (!is_legal(panic, command->kind)) {
         return STATUS_FAILED_PRECONDITION;
     }
-    if (now_us < panic->update_time_us) {
-        now_us = panic->update_time_us;
-    }
     struct store_panic next = *panic;
-    const char *type = change(&next, command, now_us);
     next.version = panic->version + 1;
-    next.update_time_us = now_us;
-    *ret_event = (struct store_event){.at_us = now_us,
+    next.update_time_us = now_us > panic->update_time_us ? now_us : panic->update_time_us;
+    /* From now_us, whatever was recorded: after a clock that was ahead the panic would stay due for ever. */
+    const char *type = change(&next, command, now_us);
+    *ret_event = (struct store_event){.at_us = next.update_time_us,
                                       .type = type,
                                       .actor = command->actor,
                                       .from_stage = panic->stage,

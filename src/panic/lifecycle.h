@@ -33,7 +33,14 @@
 /* An assigned panic is looked at again this often until it is resolved. */
 #define LIFECYCLE_REVIEW_US (30 * 60 * US_PER_S)
 /* No next action is further ahead than this; one that seems to be comes from a clock that was wrong. */
-#define LIFECYCLE_HORIZON_US (24 * 60 * 60 * US_PER_S)
+#define LIFECYCLE_HORIZON_US (LIFECYCLE_REVIEW_US + 60 * US_PER_S)
+
+/* The queues in which panics wait for a responder (store_panic.waiting). */
+enum lifecycle_queue {
+    LIFECYCLE_QUEUE_LIVE = 1,
+    /* For simulated responders. */
+    LIFECYCLE_QUEUE_TEST = 2,
+};
 
 enum lifecycle_kind {
     /* A responder was found: responder_id, distance_m. */
@@ -54,6 +61,8 @@ struct lifecycle_command {
     /* -1 = unknown. */
     double distance_m;
     const char *outcome;
+    /* Where a panic waits that NO_RESPONDER was found for. */
+    enum lifecycle_queue queue;
 };
 
 /*
@@ -61,11 +70,12 @@ struct lifecycle_command {
  * when it is known that no responder is free, unassigned and waiting from the start, which saves a write.
  */
 struct store_panic lifecycle_create(const char *tenant, const struct id *id, struct bytes content,
-                                    bool responder_free, int64_t now_us);
+                                    enum lifecycle_queue queue, bool responder_free, int64_t now_us);
 
 /*
  * OK with the panic after the command and its event, or FAILED_PRECONDITION. The results point to strings of
- * `panic` and `command`. A `now_us` before the panic's last change counts as that time.
+ * `panic` and `command`. A `now_us` before the panic's last change is recorded as that time; the next action
+ * is counted from `now_us` itself.
  */
 MUST_USE enum status lifecycle_apply(const struct store_panic *panic, const struct lifecycle_command *command,
                                      int64_t now_us, struct store_panic *ret_panic,

@@ -101,47 +101,40 @@ struct page {
     size_t n_rows;
     Panic__V1__Panic **panics;
     size_t n_panics;
+    /* Behind which the next page begins, if there is anything behind it. */
+    struct id last;
+    bool more;
 };
 
-static enum status read_rows(struct service *service, struct rpc_call *call, struct page *page)
+/* The call's arena holds no further message: the rows behind the last one are for the next page. */
+static enum status cut_short(struct page *page)
 {
-    const Panic__V1__ListPanicsRequest *request = (const Panic__V1__ListPanicsRequest *)call->request;
-    return store_list(service->config.store, call->identity.tenant, page->first ? NULL : &page->after,
-                      (uint8_t)request->status, page->size, &page->rows_arena, page->rows, &page->n_rows);
+    if (page->n_panics == 0) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
+    page->last = page->rows[page->n_panics - 1].id;
+    page->more = true;
+    return STATUS_OK;
 }
 
 static enum status read_page(struct service *service, struct rpc_call *call, struct page *page)
 {
+    const Panic__V1__ListPanicsRequest *request = (const Panic__V1__ListPanicsRequest *)call->request;
     page->rows = arena_alloc(&call->arena, page->size * sizeof(*page->rows));
     page->panics = arena_alloc(&call->arena, page->size * sizeof(Panic__V1__Panic *));
     if (page->rows == NULL || page->panics == NULL) {
         return STATUS_RESOURCE_EXHAUSTED;
     }
-    enum status status = read_rows(service, call, page);
+    enum status status = store_list(service->config.store, call->identity.tenant,
+                                    page->first ? NULL : &page->after, (uint8_t)request->status, page->size,
+                                    &page->rows_arena, page->rows, &page->n_rows, &page->last, &page->more);
     while (status == STATUS_OK && page->n_panics < page->n_rows) {
         Panic__V1__Panic *panic = view_panic(&page->rows[page->n_panics], &call->arena);
         if (panic == NULL) {
-            return page->n_panics > 0 ? STATUS_OK : STATUS_RESOURCE_EXHAUSTED;
+            return cut_short(page);
         }
         page->panics[page->n_panics++] = panic;
     }
-    return status;
-}
-
-/* Is there anything behind the page? One more row tells. */
-static enum status look_behind(struct service *service, struct rpc_call *call, struct page *page,
-                               bool *ret_more)
-{
-    if (page->n_panics == 0) {
-        *ret_more = false;
-        return STATUS_OK;
-    }
-    struct store_panic row;
-    struct page behind = {.after = page->rows[page->n_panics - 1].id, .size = 1, .rows = &row};
-    arena_init(&behind.rows_arena, NULL, 0, SERVICE_ROWS_ARENA_MAX);
-    enum status status = read_rows(service, call, &behind);
-    arena_reset(&behind.rows_arena);
-    *ret_more = behind.n_rows > 0;
     return status;
 }
 
@@ -155,18 +148,14 @@ static void list_from_store(struct service *service, struct rpc_call *call)
         return;
     }
     arena_init(&page.rows_arena, NULL, 0, SERVICE_ROWS_ARENA_MAX);
-    bool more = false;
     enum status status = read_page(service, call, &page);
-    if (status == STATUS_OK) {
-        status = look_behind(service, call, &page, &more);
-    }
     if (status == STATUS_OK) {
         Panic__V1__ListPanicsResponse response = PANIC__V1__LIST_PANICS_RESPONSE__INIT;
         char token[ID_TEXT_SIZE];
         response.panics = page.panics;
         response.n_panics = page.n_panics;
-        if (more) {
-            response.next_page_token = (char *)id_format(&page.rows[page.n_panics - 1].id, token);
+        if (page.more) {
+            response.next_page_token = (char *)id_format(&page.last, token);
         }
         rpc_call_reply(call, &response.base);
     } else {
@@ -183,5 +172,5 @@ void service_list(void *ctx, struct rpc_call *call)
         rpc_call_fail(call, STATUS_INVALID_ARGUMENT, "status: %d is no status", (int)request->status);
         return;
     }
-    service_query(ctx, call, list_from_store);
+    service_query_list(ctx, call, list_from_store);
 }

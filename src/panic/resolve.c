@@ -1,5 +1,5 @@
 /*
- * ResolvePanic: read the panic on a query worker, let the lifecycle decide, write the change as
+ * ResolvePanic: read the panic on a worker for writes to come, let the lifecycle decide, write the change as
  * compare-and-set through the intake. If dispatch was faster, read again.
  */
 #include <string.h>
@@ -81,7 +81,7 @@ static void resolve_done(void *ctx, struct intake_write *write)
     }
     if (status == STATUS_ABORTED) {
         /* Dispatch changed it first: read again. */
-        service_query(service, call, resolve_from_store);
+        service_prepare(service, call, resolve_from_store);
     } else {
         service_fail(call, status);
     }
@@ -150,5 +150,5 @@ void service_resolve(void *ctx, struct rpc_call *call)
         rpc_call_fail(call, STATUS_INVALID_ARGUMENT, "outcome: more than %d bytes", CONTENT_NAME_MAX);
         return;
     }
-    service_query(ctx, call, resolve_from_store);
+    service_prepare(ctx, call, resolve_from_store);
 }

@@ -12,12 +12,17 @@
 #include "panic/view.h"
 #include "rpc/alloc.h"
 
+/* The times that timestamp.proto defines, in seconds since 1970. */
+#define TIME_MIN_S (-62135596800LL)
+#define TIME_MAX_S 253402300799LL
+
 /* ---- put ---- */
 
 struct put {
     struct intake_write write;
     struct service *service;
     struct store_responder row;
+    enum status rostered;
 };
 
 /* A responder message from a stored row: what the caller put, and what the store knows. NULL when the arena
@@ -31,11 +36,24 @@ static Panic__V1__Responder *responder_view(const struct store_responder *row, s
         return NULL;
     }
     responder->update_time = view_time(row->update_time_us, arena);
-    if (!id_is_nil(&row->panic_id)) {
-        char *id = arena_alloc(arena, ID_TEXT_SIZE);
-        responder->panic_id = id != NULL ? (char *)id_format(&row->panic_id, id) : responder->panic_id;
+    if (responder->update_time == NULL || id_is_nil(&row->panic_id)) {
+        return responder->update_time != NULL ? responder : NULL;
     }
+    char *id = arena_alloc(arena, ID_TEXT_SIZE);
+    if (id == NULL) {
+        return NULL;
+    }
+    responder->panic_id = (char *)id_format(&row->panic_id, id);
     return responder;
+}
+
+/* In the order of the commits, so that the roster ends up with what is stored. */
+static void put_committed(void *ctx, struct intake_write *write)
+{
+    struct put *put = ctx;
+    if (write->op.outcome == STATUS_OK) {
+        put->rostered = roster_put(put->service->roster, &write->op.existing_responder);
+    }
 }
 
 static void put_done(void *ctx, struct intake_write *write)
@@ -49,8 +67,7 @@ static void put_done(void *ctx, struct intake_write *write)
     }
     Panic__V1__PutResponderResponse response = PANIC__V1__PUT_RESPONDER_RESPONSE__INIT;
     response.responder = responder_view(&op->existing_responder, &call->arena);
-    if (roster_put(put->service->roster, &op->existing_responder) != STATUS_OK ||
-        response.responder == NULL) {
+    if (put->rostered != STATUS_OK || response.responder == NULL) {
         rpc_call_fail(call, STATUS_RESOURCE_EXHAUSTED,
                       "the responder is stored, but memory is short; send the request again");
         return;
@@ -74,6 +91,32 @@ static enum status check_responder_id(const char *id, struct diag *diag)
                      STORE_RESPONDER_ID_MAX);
 }
 
+/* Another time has no form in JSON, and would make every list that the responder is in unreadable there. */
+static bool is_time(const Google__Protobuf__Timestamp *time)
+{
+    return time->seconds >= TIME_MIN_S && time->seconds <= TIME_MAX_S && time->nanos >= 0 &&
+           time->nanos < 1000000000;
+}
+
+static enum status check_place(const Panic__V1__Location *place, struct diag *diag)
+{
+    if (!geo_valid(place->lat, place->lng)) {
+        return diag_fail(diag, STATUS_INVALID_ARGUMENT,
+                         "responder.location: lat %g, lng %g is not within -90..90, -180..180", place->lat,
+                         place->lng);
+    }
+    if (!isfinite(place->accuracy_m) || !isfinite(place->altitude_m) || place->accuracy_m < 0) {
+        return diag_fail(
+            diag, STATUS_INVALID_ARGUMENT,
+            "responder.location: accuracy_m and altitude_m must be finite, accuracy_m not negative");
+    }
+    if (place->fix_time != NULL && !is_time(place->fix_time)) {
+        return diag_fail(diag, STATUS_INVALID_ARGUMENT,
+                         "responder.location.fix_time: not a time between the years 1 and 9999");
+    }
+    return STATUS_OK;
+}
+
 static enum status check_responder(const Panic__V1__Responder *responder, struct diag *diag)
 {
     if (responder == NULL) {
@@ -88,27 +131,31 @@ static enum status check_responder(const Panic__V1__Responder *responder, struct
         return diag_fail(diag, STATUS_INVALID_ARGUMENT, "responder.state: %d is no state",
                          (int)responder->state);
     }
-    const Panic__V1__Location *place = responder->location;
-    if (place != NULL && !geo_valid(place->lat, place->lng)) {
-        return diag_fail(diag, STATUS_INVALID_ARGUMENT,
-                         "responder.location: lat %g, lng %g is not within -90..90, -180..180", place->lat,
-                         place->lng);
-    }
-    if (place != NULL &&
-        !(isfinite(place->accuracy_m) && isfinite(place->altitude_m) && place->accuracy_m >= 0)) {
-        return diag_fail(
-            diag, STATUS_INVALID_ARGUMENT,
-            "responder.location: accuracy_m and altitude_m must be finite, accuracy_m not negative");
-    }
-    return STATUS_OK;
+    return responder->location != NULL ? check_place(responder->location, diag) : STATUS_OK;
 }
 
-/* What the caller may say of a responder; what the server owns is left out. Points into `responder`. */
+static void forget_unknown(ProtobufCMessage *message)
+{
+    message->n_unknown_fields = 0;
+    message->unknown_fields = NULL;
+}
+
+/*
+ * What the caller may say of a responder; what the server owns is left out, and what nobody knows, which
+ * could be larger than a page of a list may be. Points into `responder`.
+ */
 static Panic__V1__Responder storable(const Panic__V1__Responder *responder)
 {
+    if (responder->location != NULL) {
+        forget_unknown(&responder->location->base);
+    }
+    if (responder->location != NULL && responder->location->fix_time != NULL) {
+        forget_unknown(&responder->location->fix_time->base);
+    }
     Panic__V1__Responder stored = PANIC__V1__RESPONDER__INIT;
     stored.id = responder->id;
     stored.location = responder->location;
+    stored.simulated = responder->simulated;
     stored.state = responder->state != PANIC__V1__RESPONDER_STATE__RESPONDER_STATE_UNSPECIFIED
                        ? responder->state
                        : PANIC__V1__RESPONDER_STATE__RESPONDER_STATE_AVAILABLE;
@@ -154,7 +201,8 @@ void service_put_responder(void *ctx, struct rpc_call *call)
         return;
     }
     put->service = ctx;
-    put->write = (struct intake_write){.call = call, .done = put_done, .ctx = put};
+    put->write =
+        (struct intake_write){.call = call, .committed = put_committed, .done = put_done, .ctx = put};
     status = prepare_put(put, request->responder);
     if (status != STATUS_OK) {
         service_fail(call, status);
@@ -175,42 +223,26 @@ static enum status read_page(struct service *service, struct rpc_call *call, siz
         return STATUS_RESOURCE_EXHAUSTED;
     }
     size_t n = 0;
+    bool more = false;
     const char *after = request->page_token[0] != 0 ? request->page_token : NULL;
     enum status status = store_list_responders(service->config.store, call->identity.tenant, after, page,
-                                               rows_arena, rows, &n);
+                                               rows_arena, rows, &n, &more);
     if (status != STATUS_OK) {
         return status;
     }
     ret_response->responders = responders;
-    for (size_t i = 0; i < n; i++) {
-        Panic__V1__Responder *responder = responder_view(&rows[i], &call->arena);
-        if (responder == NULL) {
-            return i > 0 ? STATUS_OK : STATUS_RESOURCE_EXHAUSTED;
-        }
-        responders[ret_response->n_responders++] = responder;
+    size_t fit = 0;
+    while (fit < n && (responders[fit] = responder_view(&rows[fit], &call->arena)) != NULL) {
+        fit++;
+    }
+    if (fit == 0 && n > 0) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
+    ret_response->n_responders = fit;
+    if (fit > 0 && (more || fit < n)) {
+        ret_response->next_page_token = responders[fit - 1]->id;
     }
     return STATUS_OK;
-}
-
-/* Is there anything behind the last responder of the page? One more row tells. */
-static enum status look_behind(struct service *service, struct rpc_call *call,
-                               Panic__V1__ListRespondersResponse *response)
-{
-    if (response->n_responders == 0) {
-        return STATUS_OK;
-    }
-    char *last = response->responders[response->n_responders - 1]->id;
-    struct arena arena;
-    arena_init(&arena, NULL, 0, SERVICE_ROWS_ARENA_MAX);
-    struct store_responder row;
-    size_t n = 0;
-    enum status status =
-        store_list_responders(service->config.store, call->identity.tenant, last, 1, &arena, &row, &n);
-    arena_reset(&arena);
-    if (status == STATUS_OK && n > 0) {
-        response->next_page_token = last;
-    }
-    return status;
 }
 
 static void list_from_store(struct service *service, struct rpc_call *call)
@@ -222,9 +254,6 @@ static void list_from_store(struct service *service, struct rpc_call *call)
     enum status status =
         read_page(service, call, service_page_size(request->page_size), &rows_arena, &response);
     if (status == STATUS_OK) {
-        status = look_behind(service, call, &response);
-    }
-    if (status == STATUS_OK) {
         rpc_call_reply(call, &response.base);
     } else {
         service_fail(call, status);
@@ -234,5 +263,5 @@ static void list_from_store(struct service *service, struct rpc_call *call)
 
 void service_list_responders(void *ctx, struct rpc_call *call)
 {
-    service_query(ctx, call, list_from_store);
+    service_query_list(ctx, call, list_from_store);
 }

@@ -23,6 +23,7 @@ struct entry {
     char tenant[STORE_TENANT_MAX + 1];
     char id[STORE_RESPONDER_ID_MAX + 1];
     bool on_duty;
+    bool simulated;
     bool bound;
     bool placed;
     struct geo_point point;
@@ -34,6 +35,7 @@ struct entry {
 struct candidate {
     struct geo_point point;
     bool placed;
+    bool simulated;
     struct entry *entry;
 };
 
@@ -51,8 +53,9 @@ struct roster {
     struct entry_tree entries;
     size_t n_entries;
     struct candidate *free;
-    /* Written under the lock, read by anybody. */
-    _Atomic size_t n_free;
+    size_t n_free;
+    /* Of these the real and the simulated ones. Written under the lock, read by anybody. */
+    _Atomic size_t available[2];
     /* Room in `free`: always at least n_entries, so that freeing a responder cannot fail. */
     size_t free_room;
 };
@@ -101,22 +104,29 @@ static struct entry *find(struct roster *roster, const char *tenant, const char 
     return RB_FIND(entry_tree, &roster->entries, &key);
 }
 
+static void remove_free(struct roster *roster, struct entry *entry)
+{
+    if (entry->slot == NOT_FREE) {
+        return;
+    }
+    roster->available[roster->free[entry->slot].simulated]--;
+    struct candidate last = roster->free[--roster->n_free];
+    roster->free[entry->slot] = last;
+    last.entry->slot = entry->slot;
+    entry->slot = NOT_FREE;
+}
+
 /* Brings the array of the free in line with the entry. */
 static void settle(struct roster *roster, struct entry *entry)
 {
-    bool is_free = entry->on_duty && !entry->bound;
-    if (is_free) {
-        if (entry->slot == NOT_FREE) {
-            entry->slot = roster->n_free++;
-        }
-        roster->free[entry->slot] =
-            (struct candidate){.point = entry->point, .placed = entry->placed, .entry = entry};
-    } else if (entry->slot != NOT_FREE) {
-        struct candidate last = roster->free[--roster->n_free];
-        roster->free[entry->slot] = last;
-        last.entry->slot = entry->slot;
-        entry->slot = NOT_FREE;
+    remove_free(roster, entry);
+    if (!entry->on_duty || entry->bound) {
+        return;
     }
+    entry->slot = roster->n_free++;
+    roster->free[entry->slot] = (struct candidate){
+        .point = entry->point, .placed = entry->placed, .simulated = entry->simulated, .entry = entry};
+    roster->available[entry->simulated]++;
 }
 
 static bool make_room(struct roster *roster)
@@ -149,6 +159,18 @@ static struct entry *add(struct roster *roster, const struct store_responder *re
     return entry;
 }
 
+/* The content is what this process or its forerunner has packed. */
+static bool is_simulated(const struct store_responder *responder)
+{
+    Panic__V1__Responder *content =
+        panic__v1__responder__unpack(NULL, responder->content.length, responder->content.data);
+    bool simulated = content != NULL && content->simulated;
+    if (content != NULL) {
+        panic__v1__responder__free_unpacked(content, NULL);
+    }
+    return simulated;
+}
+
 static enum status put(struct roster *roster, const struct store_responder *responder)
 {
     struct entry *entry = find(roster, responder->tenant, responder->id);
@@ -159,6 +181,7 @@ static enum status put(struct roster *roster, const struct store_responder *resp
         return STATUS_RESOURCE_EXHAUSTED;
     }
     entry->on_duty = responder->state == PANIC__V1__RESPONDER_STATE__RESPONDER_STATE_AVAILABLE;
+    entry->simulated = is_simulated(responder);
     entry->placed = responder->location.known;
     if (entry->placed) {
         entry->point = geo_point(responder->location.lat, responder->location.lng);
@@ -196,14 +219,15 @@ enum status roster_load(struct roster *roster, struct store *store)
 }
 
 /* The nearest free one with a place; without, one that has none; NULL when nobody of the tenant is free. */
-static struct entry *nearest(const struct roster *roster, const char *tenant, const struct geo_point *point)
+static struct entry *nearest(const struct roster *roster, const char *tenant, bool simulated,
+                             const struct geo_point *point)
 {
     struct entry *best = NULL;
     double best_nearness = -2.0;
     for (size_t i = 0; i < roster->n_free; i++) {
         const struct candidate *candidate = &roster->free[i];
         double nearness = candidate->placed && point != NULL ? geo_nearness(&candidate->point, point) : -2.0;
-        bool better = best == NULL || nearness > best_nearness;
+        bool better = candidate->simulated == simulated && (best == NULL || nearness > best_nearness);
         if (better && strcmp(candidate->entry->tenant, tenant) == 0) {
             best = candidate->entry;
             best_nearness = nearness;
@@ -213,14 +237,14 @@ static struct entry *nearest(const struct roster *roster, const char *tenant, co
 }
 
 bool roster_take(struct roster *roster, const char *tenant, const struct store_location *place,
-                 struct roster_match *ret_match)
+                 bool simulated, struct roster_match *ret_match)
 {
     struct geo_point point;
     if (place->known) {
         point = geo_point(place->lat, place->lng);
     }
     pthread_mutex_lock(&roster->lock);
-    struct entry *entry = nearest(roster, tenant, place->known ? &point : NULL);
+    struct entry *entry = nearest(roster, tenant, simulated, place->known ? &point : NULL);
     if (entry != NULL) {
         memcpy(ret_match->responder_id, entry->id, sizeof(entry->id));
         ret_match->distance_m = entry->placed && place->known ? geo_distance_m(&entry->point, &point) : -1.0;
@@ -242,7 +266,7 @@ void roster_release(struct roster *roster, const char *tenant, const char *respo
     pthread_mutex_unlock(&roster->lock);
 }
 
-size_t roster_available(const struct roster *roster)
+size_t roster_available(const struct roster *roster, bool simulated)
 {
-    return roster->n_free;
+    return roster->available[simulated];
 }

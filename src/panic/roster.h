@@ -40,16 +40,17 @@ MUST_USE enum status roster_load(struct roster *roster, struct store *store);
 MUST_USE enum status roster_put(struct roster *roster, const struct store_responder *responder);
 
 /*
- * Takes the nearest free responder of the tenant, those without a place last; `place` not known: any. It is
- * bound until roster_release. False when none is free.
+ * Takes the nearest free responder of the tenant, those without a place last; `place` not known: any.
+ * Simulated responders are taken if `simulated`, the others if not. It is bound until roster_release. False
+ * when none is free.
  */
 MUST_USE bool roster_take(struct roster *roster, const char *tenant, const struct store_location *place,
-                          struct roster_match *ret_match);
+                          bool simulated, struct roster_match *ret_match);
 
 /* Frees a responder; harmless when it is free. */
 void roster_release(struct roster *roster, const char *tenant, const char *responder_id);
 
-/* How many are free, over all tenants. Takes no lock. */
-size_t roster_available(const struct roster *roster);
+/* How many are free, simulated or real ones, over all tenants. Takes no lock. */
+size_t roster_available(const struct roster *roster, bool simulated);
 
 #endif

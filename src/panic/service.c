@@ -1,5 +1,17 @@
+/*
+ * The service's parts, and the pools on which calls read the store.
+ *
+ * A pool for each kind of reading keeps one from standing in the way of another. Gets are short and somebody
+ * waits for each; lists are long and can wait, so they are fewer and are shed first. A resolve reads before
+ * it writes, and frees a responder whom another panic needs: it is not shed, so its pool has room for every
+ * call that there can be, like the intake behind it.
+ *
+ * The bound of a pool of reads is its queue and what its workers hold in hand; the sum over both kinds is
+ * what transports keep free beyond what creates need.
+ */
 #include "panic/service.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "panic/fail_stop.h"
@@ -7,9 +19,16 @@
 #include "panic/v1/dispatch_service.pb-c.h"
 #include "panic/v1/panic_service.pb-c.h"
 
-#define QUERY_WORKERS 2
+#define GET_WORKERS 2
+/* One: lists must not take every core. */
+#define LIST_WORKERS 1
 #define QUERY_BATCH_MAX 16
 #define PAGE_DEFAULT 100
+
+static_assert(SERVICE_GET_QUEUE_MAX + SERVICE_LIST_QUEUE_MAX +
+                      (GET_WORKERS + LIST_WORKERS) * QUERY_BATCH_MAX <=
+                  SERVICE_QUERIES_MAX,
+              "transports must have a call for each read that waits");
 
 static void run_queries(void *ctx, unsigned worker, void **items, size_t n)
 {
@@ -25,7 +44,7 @@ static void run_queries(void *ctx, unsigned worker, void **items, size_t n)
     }
 }
 
-void service_query(struct service *service, struct rpc_call *call,
+static void submit(struct service *service, struct pool *pool, struct rpc_call *call,
                    void (*run)(struct service *service, struct rpc_call *call))
 {
     struct service_query *query = arena_alloc(&call->arena, sizeof(*query));
@@ -34,13 +53,31 @@ void service_query(struct service *service, struct rpc_call *call,
         return;
     }
     *query = (struct service_query){.service = service, .call = call, .run = run};
-    enum status status = pool_submit(service->queries, query);
+    enum status status = pool_submit(pool, query);
     if (status == STATUS_UNAVAILABLE) {
         service_fail(call, status);
     } else if (status != STATUS_OK) {
         rpc_call_add_trailer(call, "retry-after", "1");
         rpc_call_fail(call, status, "too many reads at once; try again after a second");
     }
+}
+
+void service_query(struct service *service, struct rpc_call *call,
+                   void (*run)(struct service *service, struct rpc_call *call))
+{
+    submit(service, service->queries, call, run);
+}
+
+void service_query_list(struct service *service, struct rpc_call *call,
+                        void (*run)(struct service *service, struct rpc_call *call))
+{
+    submit(service, service->lists, call, run);
+}
+
+void service_prepare(struct service *service, struct rpc_call *call,
+                     void (*run)(struct service *service, struct rpc_call *call))
+{
+    submit(service, service->prepare, call, run);
 }
 
 void service_fail(struct rpc_call *call, enum status status)
@@ -93,6 +130,39 @@ static enum status start_dispatch(struct service *service)
     return dispatch_start(&config, &service->dispatch);
 }
 
+/* A power of two with room for every call, the worker and every thread that may be submitting. */
+static size_t prepare_capacity(size_t calls_max)
+{
+    size_t capacity = QUERY_BATCH_MAX;
+    while (capacity < 2 * calls_max) {
+        capacity *= 2;
+    }
+    return capacity;
+}
+
+static enum status start_pools(struct service *service)
+{
+    struct pool_config config = {.name = "query",
+                                 .workers = GET_WORKERS,
+                                 .capacity = SERVICE_GET_QUEUE_MAX,
+                                 .batch_max = QUERY_BATCH_MAX,
+                                 .run = run_queries};
+    enum status status = pool_new(&config, &service->queries);
+    if (status == STATUS_OK) {
+        config.name = "list";
+        config.workers = LIST_WORKERS;
+        config.capacity = SERVICE_LIST_QUEUE_MAX;
+        status = pool_new(&config, &service->lists);
+    }
+    if (status == STATUS_OK) {
+        config.name = "prepare";
+        config.workers = 1;
+        config.capacity = prepare_capacity(service->config.calls_max);
+        status = pool_new(&config, &service->prepare);
+    }
+    return status;
+}
+
 static enum status start_parts(struct service *service)
 {
     enum status status = roster_new(&service->roster);
@@ -106,12 +176,7 @@ static enum status start_parts(struct service *service)
         status = intake_new(service->config.store, service->config.calls_max, &service->intake);
     }
     if (status == STATUS_OK) {
-        const struct pool_config config = {.name = "query",
-                                           .workers = QUERY_WORKERS,
-                                           .capacity = SERVICE_QUERIES_MAX,
-                                           .batch_max = QUERY_BATCH_MAX,
-                                           .run = run_queries};
-        status = pool_new(&config, &service->queries);
+        status = start_pools(service);
     }
     return status;
 }
@@ -158,11 +223,14 @@ void service_describe(struct service *service, struct rpc_service ret_services[S
                                            .ctx = service};
 }
 
-/* Readers first: a resolve that a query worker has begun goes on to the intake. */
+/* Readers first: a resolve that a worker has begun goes on to the intake. */
 void service_stop(struct service *service)
 {
-    if (service->queries != NULL) {
-        pool_stop(service->queries);
+    struct pool *const readers[] = {service->lists, service->queries, service->prepare};
+    for (size_t i = 0; i < COUNT_OF(readers); i++) {
+        if (readers[i] != NULL) {
+            pool_stop(readers[i]);
+        }
     }
     if (service->intake != NULL) {
         intake_stop(service->intake);
@@ -178,7 +246,9 @@ void service_free(struct service *service)
         return;
     }
     service_stop(service);
+    pool_free(service->lists);
     pool_free(service->queries);
+    pool_free(service->prepare);
     intake_free(service->intake);
     dispatch_free(service->dispatch);
     roster_free(service->roster);
@@ -194,5 +264,7 @@ struct service_stats service_stats(const struct service *service)
 {
     return (struct service_stats){.intake = intake_stats(service->intake),
                                   .queries = pool_stats(service->queries),
+                                  .lists = pool_stats(service->lists),
+                                  .prepare = pool_stats(service->prepare),
                                   .dispatch = dispatch_stats(service->dispatch)};
 }

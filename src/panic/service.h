@@ -18,11 +18,14 @@
 struct service;
 
 /*
- * Reads that miss the cache wait in a queue of this size; when it is full further ones are
- * RESOURCE_EXHAUSTED. Transports have this many calls more than creates need, so that waiting reads never
- * take a create's place.
+ * Reads that miss the cache wait in queues; when theirs is full further ones are RESOURCE_EXHAUSTED. Lists
+ * have a queue and a worker of their own, so that gets never stand behind them. Transports have
+ * SERVICE_QUERIES_MAX calls more than creates need: as many as can wait or be in a worker's hands, so that
+ * reads never take a create's place.
  */
 #define SERVICE_QUERIES_MAX 256
+#define SERVICE_GET_QUEUE_MAX 128
+#define SERVICE_LIST_QUEUE_MAX 64
 #define SERVICE_COUNT 2
 
 struct service_config {
@@ -48,6 +51,8 @@ void service_free(struct service *service);
 struct service_stats {
     struct pool_stats intake;
     struct pool_stats queries;
+    struct pool_stats lists;
+    struct pool_stats prepare;
     struct dispatch_stats dispatch;
 };
 

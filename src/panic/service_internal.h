@@ -11,22 +11,32 @@
 struct service {
     struct service_config config;
     struct intake *intake;
+    /* Gets that missed the cache. */
     struct pool *queries;
+    struct pool *lists;
+    /* What leads to a write: room for every call. */
+    struct pool *prepare;
     struct roster *roster;
     struct dispatch *dispatch;
 };
 
-/* A read that waits for a query worker. Lives in the arena of its call. */
+/* A call that waits for a worker. Lives in the arena of its call. */
 struct service_query {
     struct service *service;
     struct rpc_call *call;
-    /* On a query worker; may block on the store; finishes the call or hands it on. */
+    /* On a worker; may block on the store; finishes the call or hands it on. */
     void (*run)(struct service *service, struct rpc_call *call);
 };
 
 /* Has `run` called on a query worker; answers the call itself when the queue is full. */
 void service_query(struct service *service, struct rpc_call *call,
                    void (*run)(struct service *service, struct rpc_call *call));
+/* The same for reads that may take long: lists. */
+void service_query_list(struct service *service, struct rpc_call *call,
+                        void (*run)(struct service *service, struct rpc_call *call));
+/* The same for reads that a write needs first: these are never shed, however many reads wait. */
+void service_prepare(struct service *service, struct rpc_call *call,
+                     void (*run)(struct service *service, struct rpc_call *call));
 
 /* Answers a call whose batch was not stored, or whose read failed; a DATA_LOSS ends the process. */
 void service_fail(struct rpc_call *call, enum status status);

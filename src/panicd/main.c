@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -18,11 +20,16 @@
 #include "panicd/options.h"
 #include "rpc/health.h"
 #include "rpc/server.h"
+#include "shim/shim.h"
 #include "store/store.h"
 
 /* Creates that may be under way at once; further ones wait in their connections. */
 #define CREATES_MAX 1024
 #define CALLS_MAX (CREATES_MAX + SERVICE_QUERIES_MAX)
+
+/* The same for HTTP. */
+#define HTTP_LOOPS 2
+#define HTTP_CALLS_MAX (512 + SERVICE_QUERIES_MAX)
 
 #define CACHE_BYTES_MAX ((size_t)32 * 1024 * 1024)
 #define CACHE_TTL_US (60 * US_PER_S)
@@ -38,6 +45,7 @@ struct parts {
     struct rpc_health health;
     struct rpc_router *router;
     struct rpc_server *server;
+    struct shim *shim;
 };
 
 static enum status start_service(struct parts *parts, struct diag *diag)
@@ -46,8 +54,10 @@ static enum status start_service(struct parts *parts, struct diag *diag)
         .bytes_max = CACHE_BYTES_MAX, .ttl_us = CACHE_TTL_US, .shards = CACHE_SHARDS};
     enum status status = cache_new(&cache, &parts->cache);
     if (status == STATUS_OK) {
-        const struct service_config service = {
-            .store = parts->store, .cache = parts->cache, .clock = clock_system(), .calls_max = CALLS_MAX};
+        const struct service_config service = {.store = parts->store,
+                                               .cache = parts->cache,
+                                               .clock = clock_system(),
+                                               .calls_max = CALLS_MAX + HTTP_CALLS_MAX};
         status = service_start(&service, &parts->service);
     }
     return status == STATUS_OK ? status
@@ -70,8 +80,27 @@ static enum status start_server(struct parts *parts, const struct options *optio
                                              .router = parts->router,
                                              .tls_cert_file = options->tls_cert,
                                              .tls_key_file = options->tls_key,
+                                             .allow_plain = options->allow_plaintext,
                                              .tenant = TENANT};
     return rpc_server_start(&config, &parts->server, diag);
+}
+
+static enum status start_http(struct parts *parts, const struct options *options, struct diag *diag)
+{
+    if (options->http[0] == 0) {
+        return STATUS_OK;
+    }
+    const struct shim_config config = {.address = options->http,
+                                       .router = parts->router,
+                                       .health = &parts->health,
+                                       .tenant = TENANT,
+                                       .loops = HTTP_LOOPS,
+                                       .calls_max = HTTP_CALLS_MAX,
+                                       .origins = options->http_origins,
+                                       .n_origins = options->n_http_origins,
+                                       .tls_cert_file = options->http_tls ? options->tls_cert : NULL,
+                                       .tls_key_file = options->http_tls ? options->tls_key : NULL};
+    return shim_start(&config, &parts->shim, diag);
 }
 
 static enum status start(struct parts *parts, const struct options *options, struct diag *diag)
@@ -83,6 +112,9 @@ static enum status start(struct parts *parts, const struct options *options, str
     if (status == STATUS_OK) {
         status = start_server(parts, options, diag);
     }
+    if (status == STATUS_OK) {
+        status = start_http(parts, options, diag);
+    }
     return status;
 }
 
@@ -91,6 +123,9 @@ static void say_ready(struct parts *parts, const struct options *options)
     for (size_t i = 0; i < options->n_listen; i++) {
         log_info("listening", log_str("url", rpc_server_url(parts->server, i)));
     }
+    if (parts->shim != NULL) {
+        log_info("listening", log_str("url", shim_address(parts->shim)));
+    }
     if (strcmp(options->store, "memory:") == 0) {
         log_warn("the store is in memory: nothing survives the end of this process");
     }
@@ -98,11 +133,19 @@ static void say_ready(struct parts *parts, const struct options *options)
     log_info("ready", log_str("version", PANICD_VERSION), log_str("store", options->store));
 }
 
+/* HTTP ends first: from then on nothing but nng uses descriptors, which its stop looks through. */
 static void stop(struct parts *parts)
 {
     atomic_store(&parts->health.serving, false);
     if (parts->server != NULL) {
         rpc_server_close(parts->server);
+    }
+    if (parts->shim != NULL) {
+        shim_close(parts->shim);
+        shim_stop(parts->shim);
+        shim_free(parts->shim);
+    }
+    if (parts->server != NULL) {
         rpc_server_stop(parts->server);
     }
     if (parts->service != NULL) {
@@ -115,15 +158,39 @@ static void stop(struct parts *parts)
     store_close(parts->store);
 }
 
-/* The first signal begins the drain; from then on the next one ends the process by itself. */
-static void wait_for_signal(const sigset_t *signals)
+/*
+ * Until a signal comes (true), or until connections are no longer freed (false): then the process is to be
+ * started anew before it runs out of descriptors. The first signal begins the drain; from then on the next
+ * one ends the process by itself.
+ */
+static bool serve(const struct parts *parts, const sigset_t *signals)
 {
-    int number = 0;
-    sigwait(signals, &number);
+    const struct timespec second = {.tv_sec = 1};
+    int number;
+    bool healthy;
+    do {
+        number = sigtimedwait(signals, NULL, &second);
+        healthy = !rpc_server_stats(parts->server).reaper_hangs;
+    } while (number < 0 && healthy);
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, signals, NULL);
-    log_info("stopping", log_str("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
+    if (number >= 0) {
+        log_info("stopping", log_str("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
+    } else {
+        log_error("stopping", log_str("why", "nng no longer frees connections; start panicd again"));
+    }
+    return number >= 0;
+}
+
+/* Every connection is one; the soft limit is often 1024, for the sake of select(). */
+static void allow_many_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
 }
 
 int main(int argc, char **argv)
@@ -139,6 +206,9 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    allow_many_files();
+    /* What it creates (store, sockets) holds people's positions: nobody else's business. */
+    umask(0077);
 
     struct parts parts = {0};
     struct diag diag = {0};
@@ -149,8 +219,8 @@ int main(int argc, char **argv)
         return status == STATUS_INVALID_ARGUMENT ? EX_USAGE : EX_IOERR;
     }
     say_ready(&parts, &options);
-    wait_for_signal(&signals);
+    bool by_signal = serve(&parts, &signals);
     stop(&parts);
     log_info("stopped");
-    return 0;
+    return by_signal ? EX_OK : EX_IOERR;
 }

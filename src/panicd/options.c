@@ -2,8 +2,10 @@
 
 #include <argp.h>
 #include <string.h>
+#include <strings.h>
 
 #define DEFAULT_LISTEN "tcp://127.0.0.1:7070"
+#define DEFAULT_HTTP "127.0.0.1:8080"
 #define DEFAULT_STORE "sqlite:panicd.db"
 #define DEFAULT_CACHE "local:"
 #define LISTEN_LIST_MAX 4096
@@ -12,6 +14,8 @@ const char *argp_program_version = "panicd " PANICD_VERSION;
 
 enum {
     KEY_LISTEN = 0x100,
+    KEY_HTTP,
+    KEY_HTTP_ORIGIN,
     KEY_STORE,
     KEY_CACHE,
     KEY_LOG_LEVEL,
@@ -25,13 +29,17 @@ static const struct argp_option descriptions[] = {
      "Serve RPC on URL: tcp://HOST:PORT, ipc://PATH or tls+tcp://HOST:PORT; repeatable "
      "(default " DEFAULT_LISTEN ")",
      0},
+    {"http", KEY_HTTP, "ADDRESS:PORT", 0,
+     "Serve HTTP there, HTTPS with https:// before it; empty turns it off (default " DEFAULT_HTTP ")", 0},
+    {"http-origin", KEY_HTTP_ORIGIN, "ORIGIN", 0,
+     "Let web pages of this origin call, https://console.example; repeatable (default none)", 0},
     {"store", KEY_STORE, "URL", 0, "sqlite:PATH or memory: (default " DEFAULT_STORE ")", 0},
     {"cache", KEY_CACHE, "URL", 0, "local: (default)", 0},
     {"log-level", KEY_LOG_LEVEL, "LEVEL", 0, "debug, info, warn or error (default info)", 0},
-    {"tls-cert", KEY_TLS_CERT, "FILE", 0, "Certificate chain for tls+tcp, PEM", 0},
-    {"tls-key", KEY_TLS_KEY, "FILE", 0, "Private key for tls+tcp, PEM", 0},
+    {"tls-cert", KEY_TLS_CERT, "FILE", 0, "Certificate chain for tls+tcp and https, PEM", 0},
+    {"tls-key", KEY_TLS_KEY, "FILE", 0, "Private key for tls+tcp and https, PEM", 0},
     {"allow-plaintext", KEY_ALLOW_PLAINTEXT, NULL, 0,
-     "Permit tcp:// beyond loopback, where anybody can read along", 0},
+     "Permit tcp:// and HTTP beyond loopback, where anybody can read along", 0},
     {0},
 };
 
@@ -67,6 +75,35 @@ static void check_listeners(const struct options *options, struct argp_state *st
     }
 }
 
+/* "http://" and "https://" may stand before the address. */
+static void set_http(struct options *options, const char *text)
+{
+    options->http_tls = strncmp(text, "https://", 8) == 0;
+    options->http = text + (options->http_tls ? 8 : strncmp(text, "http://", 7) == 0 ? 7 : 0);
+}
+
+static void check_http(const struct options *options, struct argp_state *state)
+{
+    if (options->http_tls && (options->tls_cert == NULL || options->tls_key == NULL)) {
+        argp_error(state, "--http: https:// needs --tls-cert and --tls-key");
+    }
+    if (options->http[0] != 0 && !options->http_tls && !is_loopback(options->http) &&
+        !options->allow_plaintext) {
+        argp_error(state,
+                   "--http: %s is reachable from other machines, and what goes over it can be read; put "
+                   "https:// before it, or add --allow-plaintext",
+                   options->http);
+    }
+}
+
+static void add_origin(struct options *options, const char *origin, struct argp_state *state)
+{
+    if (options->n_http_origins == OPTIONS_ORIGINS_MAX) {
+        argp_error(state, "--http-origin: more than %d times", OPTIONS_ORIGINS_MAX);
+    }
+    options->http_origins[options->n_http_origins++] = origin;
+}
+
 static void add_listener(struct options *options, const char *url, struct argp_state *state)
 {
     if (options->n_listen == OPTIONS_LISTEN_MAX) {
@@ -97,26 +134,51 @@ static const char *environment(const char *name)
     return value != NULL && value[0] != 0 ? value : NULL;
 }
 
-/* The options point into the copy, which therefore stays. */
-static void add_listeners_from(struct options *options, const char *list, struct argp_state *state)
+/* Items of a list in the environment. The options point into the copy, which therefore stays. */
+static void add_each_from(const char *name, struct options *options, struct argp_state *state,
+                          char copy[LISTEN_LIST_MAX],
+                          void (*add)(struct options *options, const char *item, struct argp_state *state))
 {
-    static char copy[LISTEN_LIST_MAX];
-    if ((size_t)snprintf(copy, sizeof(copy), "%s", list) >= sizeof(copy)) {
-        argp_error(state, "PANICD_LISTEN: longer than %d bytes", LISTEN_LIST_MAX - 1);
+    const char *list = environment(name);
+    if (list == NULL) {
+        return;
+    }
+    if ((size_t)snprintf(copy, LISTEN_LIST_MAX, "%s", list) >= LISTEN_LIST_MAX) {
+        argp_error(state, "%s: longer than %d bytes", name, LISTEN_LIST_MAX - 1);
     }
     char *rest = copy;
-    for (char *url = strsep(&rest, " ,"); url != NULL; url = strsep(&rest, " ,")) {
-        if (url[0] != 0) {
-            add_listener(options, url, state);
+    for (char *item = strsep(&rest, " ,"); item != NULL; item = strsep(&rest, " ,")) {
+        if (item[0] != 0) {
+            add(options, item, state);
         }
     }
 }
 
+static bool environment_flag(const char *name, struct argp_state *state)
+{
+    const char *value = environment(name);
+    bool off = value == NULL || strcmp(value, "0") == 0 || strcasecmp(value, "false") == 0;
+    bool on = !off && (strcmp(value, "1") == 0 || strcasecmp(value, "true") == 0);
+    if (!off && !on) {
+        argp_error(state, "%s: \"%s\" is none of 1, true, 0, false", name, value);
+    }
+    return on;
+}
+
 static void fill_from_environment(struct options *options, struct argp_state *state)
 {
-    const char *listen = environment("PANICD_LISTEN");
-    if (options->n_listen == 0 && listen != NULL) {
-        add_listeners_from(options, listen, state);
+    static char listen[LISTEN_LIST_MAX];
+    static char origins[LISTEN_LIST_MAX];
+    if (options->n_listen == 0) {
+        add_each_from("PANICD_LISTEN", options, state, listen, add_listener);
+    }
+    if (options->n_http_origins == 0) {
+        add_each_from("PANICD_HTTP_ORIGIN", options, state, origins, add_origin);
+    }
+    if (options->http == NULL) {
+        /* Also the empty one counts: it turns HTTP off. */
+        const char *http = getenv("PANICD_HTTP");
+        set_http(options, http != NULL ? http : DEFAULT_HTTP);
     }
     if (options->n_listen == 0) {
         add_listener(options, DEFAULT_LISTEN, state);
@@ -138,7 +200,7 @@ static void fill_from_environment(struct options *options, struct argp_state *st
         const char *cache = environment("PANICD_CACHE");
         set_cache(options, cache != NULL ? cache : DEFAULT_CACHE, state);
     }
-    options->allow_plaintext = options->allow_plaintext || environment("PANICD_ALLOW_PLAINTEXT") != NULL;
+    options->allow_plaintext = options->allow_plaintext || environment_flag("PANICD_ALLOW_PLAINTEXT", state);
 }
 
 static error_t parse_one(int key, char *arg, struct argp_state *state)
@@ -147,6 +209,12 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
     switch (key) {
     case KEY_LISTEN:
         add_listener(options, arg, state);
+        return 0;
+    case KEY_HTTP:
+        set_http(options, arg);
+        return 0;
+    case KEY_HTTP_ORIGIN:
+        add_origin(options, arg, state);
         return 0;
     case KEY_STORE:
         options->store = arg;
@@ -179,6 +247,7 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         fill_from_environment(options, state);
         check_listeners(options, state);
+        check_http(options, state);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -11,17 +11,23 @@
 #include "base/log.h"
 
 #define OPTIONS_LISTEN_MAX 16
+#define OPTIONS_ORIGINS_MAX 64
 
 struct options {
     const char *listen[OPTIONS_LISTEN_MAX];
     size_t n_listen;
+    /* ADDRESS:PORT; "" = no HTTP. */
+    const char *http;
+    bool http_tls;
+    const char *http_origins[OPTIONS_ORIGINS_MAX];
+    size_t n_http_origins;
     const char *store;
     const char *cache;
     enum log_level log_level;
-    /* PEM files for tls+tcp listeners; NULL = none. */
+    /* PEM files for tls+tcp and https listeners; NULL = none. */
     const char *tls_cert;
     const char *tls_key;
-    /* Permit tcp:// listeners beyond loopback. */
+    /* Permit listeners without TLS beyond loopback. */
     bool allow_plaintext;
 };
 

@@ -5,9 +5,9 @@
  * above the transport.
  *
  * A context goes back to the pool before the caller hears of the end, so that the callback may begin the next
- * call: the answer has its own message and an arena on the callback's stack. While all contexts are busy with
- * calls, some may be between "answered" and "callback entered"; SPARE_CONTEXTS more than calls are allowed
- * keep those from being in the way.
+ * call: the answer has its own message and an arena on the callback's stack. The context's next operation may
+ * well begin while the callback of the last one still runs; nng allows that, and after give_back() the
+ * callback does not touch the context.
  *
  * Closing cancels what is under way until nothing is. A cancellation finds nothing to cancel between a call's
  * send and its receive, hence "until". Only idle aios are stopped: what happens to an operation begun on a
@@ -27,7 +27,6 @@
 #include "rpc/envelope.h"
 #include "rpc/nng_compat.h"
 
-#define SPARE_CONTEXTS 16
 #define CONTEXTS_MAX 1024
 #define RECONNECT_MIN_MS 10
 #define RECONNECT_MAX_MS 1000
@@ -61,7 +60,7 @@ static enum status take_call(struct rpc_channel *channel, struct channel_call **
     pthread_mutex_lock(&channel->mutex);
     if (channel->closing) {
         status = STATUS_CANCELLED;
-    } else if (channel->under_way < channel->under_way_max && channel->free_calls != NULL) {
+    } else if (channel->free_calls != NULL) {
         *ret_call = channel->free_calls;
         channel->free_calls = (*ret_call)->next_free;
         channel->under_way++;
@@ -255,14 +254,13 @@ enum status rpc_channel_open(const struct rpc_channel_config *config, struct rpc
     }
     pthread_mutex_init(&channel->mutex, NULL);
     pthread_cond_init(&channel->changed, NULL);
-    channel->under_way_max = config->contexts;
     enum status status = endpoint_parse(config->url, &channel->endpoint, diag);
     if (status == STATUS_OK && channel->endpoint.kind == ENDPOINT_TLS) {
         status = endpoint_client_tls(config->tls_ca_file, channel->endpoint.host, &channel->tls, diag);
     }
     if (status == STATUS_OK) {
         int error = open_socket(channel);
-        error = error == 0 ? open_calls(channel, config->contexts + SPARE_CONTEXTS) : error;
+        error = error == 0 ? open_calls(channel, config->contexts) : error;
         error = error == 0 ? open_dialer(channel) : error;
         if (error != 0) {
             status =

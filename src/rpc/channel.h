@@ -3,8 +3,8 @@
  * that protoc-c generates (ProtobufCService).
  *
  * A call is one attempt. If the connection is lost while it waits, it fails with UNAVAILABLE at once: whether
- * the server has done it is unknown, and an idempotent request may simply be sent again
- * (rpc_channel_call_retry does). While there is no connection a call waits for one until its timeout.
+ * the server has done it is unknown, and an idempotent request may simply be sent again, which is the
+ * caller's to decide. While there is no connection a call waits for one until its timeout.
  */
 #ifndef RPC_CHANNEL_H
 #define RPC_CHANNEL_H

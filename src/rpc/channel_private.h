@@ -39,7 +39,6 @@ struct rpc_channel {
     nng_tls_config *tls;
     struct channel_call *calls;
     unsigned n_calls;
-    unsigned under_way_max;
 
     pthread_mutex_t mutex;
     /* Broadcast when `closing` is set, when a waiter leaves, and while closing when a call ends. */

@@ -212,7 +212,7 @@ enum status endpoint_client_tls(const char *ca_file, const char *host, nng_tls_c
     if (authorities == NULL) {
         return STATUS_INVALID_ARGUMENT;
     }
-    nng_tls_config *tls;
+    nng_tls_config *tls = NULL;
     enum status status = new_tls(NNG_TLS_MODE_CLIENT, &tls, diag);
     if (status == STATUS_OK &&
         (nng_tls_config_ca_chain(tls, authorities, NULL) != 0 || nng_tls_config_server_name(tls, host) != 0 ||

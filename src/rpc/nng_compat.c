@@ -33,41 +33,7 @@
  */
 #include "rpc/nng_compat.h"
 
-#if NNG_MAJOR_VERSION > 1 || NNG_MINOR_VERSION >= 6
-
-enum status nng_watchdog_start(struct listener *listeners, size_t n, struct nng_events *events,
-                               struct nng_watchdog **ret_watchdog, struct diag *diag)
-{
-    (void)listeners;
-    (void)n;
-    (void)events;
-    (void)diag;
-    *ret_watchdog = NULL;
-    return STATUS_OK;
-}
-
-void nng_watchdog_stop(struct nng_watchdog *watchdog)
-{
-    (void)watchdog;
-}
-
-void nng_drop_pipe(nng_pipe pipe)
-{
-    nng_pipe_close(pipe);
-}
-
-void nng_end_connections(const struct listener *listener)
-{
-    (void)listener;
-}
-
-bool nng_close_in_time(nng_socket socket)
-{
-    nng_close(socket);
-    return true;
-}
-
-#else
+#if NNG_MAJOR_VERSION == 1 && NNG_MINOR_VERSION < 6
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -197,7 +163,7 @@ static void shut_down(connection_test *test, const void *arg)
 struct pipe_identity {
     nng_sockaddr remote;
     /* Of the process at the other end, for ipc, where connections have no addresses of their own. */
-    int pid;
+    uint64_t pid;
 };
 
 static bool belongs_to_pipe(const struct connection *connection, const void *arg)
@@ -217,7 +183,7 @@ static bool belongs_to_pipe(const struct connection *connection, const void *arg
         /* Only the server's end has a path. */
         return connection->local.any.ss_family == AF_UNIX && connection->local.path.sun_path[0] != 0 &&
                getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &owner, &size) == 0 &&
-               owner.pid == pipe->pid;
+               (uint64_t)owner.pid == pipe->pid;
     default:
         return false;
     }
@@ -225,12 +191,16 @@ static bool belongs_to_pipe(const struct connection *connection, const void *arg
 
 void nng_drop_pipe(nng_pipe pipe)
 {
-    struct pipe_identity identity = {.pid = -1};
+    struct pipe_identity identity = {.pid = 0};
     if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &identity.remote) != 0) {
         return;
     }
     if (identity.remote.s_family == NNG_AF_IPC) {
-        (void)nng_pipe_get_int(pipe, NNG_OPT_IPC_PEER_PID, &identity.pid);
+        (void)nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_PID, &identity.pid);
+        /* Processes of other pid namespaces all have 0, and those who behave must not suffer. */
+        if (identity.pid == 0) {
+            return;
+        }
     }
     shut_down(belongs_to_pipe, &identity);
 }

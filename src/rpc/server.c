@@ -8,14 +8,17 @@
  * owns it. The next operation on the aio may be started while its callback still runs, as the callback's last
  * act on the context.
  *
- * A peer that does not read its answers would keep contexts in SENDING until all are gone: an answer that
- * does not leave within SEND_TIMEOUT_MS costs the peer its connection.
+ * A peer that does not read its answers would keep contexts in SENDING until all are gone. An answer that
+ * does not leave within SEND_TIMEOUT_MS costs the peer its connection, and sooner when many wait
+ * (rpc/peers.h).
  *
  * Drain: a context first enters `in_flight`, then looks at `draining`; close sets `draining`, then stop waits
  * for `in_flight` to be 0 (all sequentially consistent). So either the context sees `draining` and refuses,
  * or stop sees the context. Refused calls leave `in_flight` at once, so that peers which go on sending cannot
- * hold up a stop. New connections are turned away as pipes: closing an nng listener would cut those with
- * answers still to come. Listeners and connections go with the socket, when nothing is in flight.
+ * hold up a stop. Leaving is the last thing that a call does with its server, and under the mutex: as soon as
+ * stop has seen the 0, the server may be gone. New connections are turned away as pipes: closing an nng
+ * listener would cut those with answers still to come. Listeners and connections go with the socket, when
+ * nothing is in flight.
  */
 #include "rpc/server.h"
 
@@ -35,6 +38,7 @@
 #include "rpc/envelope.h"
 #include "rpc/listener.h"
 #include "rpc/nng_compat.h"
+#include "rpc/peers.h"
 #include "rpc/v1/rpc.pb-c.h"
 
 #define FIRST_BLOCK 8192
@@ -54,6 +58,7 @@ struct server_call {
     /* Where the request came from. */
     nng_pipe pipe;
     enum server_call_state state;
+    struct answer answer;
     /* Counted in server->in_flight. */
     bool in_flight;
     alignas(max_align_t) char first[FIRST_BLOCK];
@@ -68,6 +73,7 @@ struct rpc_server {
     struct listener *listeners;
     size_t n_listeners;
     struct nng_watchdog *watchdog;
+    struct peers *peers;
     struct server_call *calls;
     unsigned n_calls;
 
@@ -79,7 +85,7 @@ struct rpc_server {
     bool stopped;
     /* nng may still call back: what it knows must not be freed. */
     bool abandoned;
-    /* `idle` is signalled under `mutex` when in_flight becomes 0 while draining. */
+    /* in_flight is decreased under `mutex`, and `idle` signalled when it becomes 0 while draining. */
     pthread_mutex_t mutex;
     pthread_cond_t idle;
 };
@@ -95,17 +101,24 @@ static void receive(struct server_call *c)
     nng_ctx_recv(c->ctx, c->aio);
 }
 
-static void leave_flight(struct server_call *c)
+static void leave_flight(struct rpc_server *server)
+{
+    pthread_mutex_lock(&server->mutex);
+    if (atomic_fetch_sub(&server->in_flight, 1) == 1 && atomic_load(&server->draining)) {
+        pthread_cond_broadcast(&server->idle);
+    }
+    pthread_mutex_unlock(&server->mutex);
+}
+
+/* The end of a call, on any thread. The context goes back first: after leave_flight it may be freed. */
+static void end_call(struct server_call *c)
 {
     struct rpc_server *server = c->server;
-    if (!c->in_flight) {
-        return;
-    }
+    bool in_flight = c->in_flight;
     c->in_flight = false;
-    if (atomic_fetch_sub(&server->in_flight, 1) == 1 && atomic_load(&server->draining)) {
-        pthread_mutex_lock(&server->mutex);
-        pthread_cond_broadcast(&server->idle);
-        pthread_mutex_unlock(&server->mutex);
+    receive(c);
+    if (in_flight) {
+        leave_flight(server);
     }
 }
 
@@ -167,7 +180,8 @@ static void received(struct server_call *c)
     begin(c);
     if (atomic_load(&c->server->draining)) {
         nng_msg_free(msg);
-        leave_flight(c);
+        c->in_flight = false;
+        leave_flight(c->server);
         rpc_call_fail(&c->call, STATUS_UNAVAILABLE, "the server is shutting down; send the request again");
         return;
     }
@@ -189,6 +203,11 @@ static void received(struct server_call *c)
 
 static void send_answer(struct server_call *c, nng_msg *msg)
 {
+    if (!peers_answer_begins(c->server->peers, c->pipe, &c->answer)) {
+        nng_msg_free(msg);
+        end_call(c);
+        return;
+    }
     c->state = SENDING;
     nng_aio_set_timeout(c->aio, SEND_TIMEOUT_MS);
     nng_aio_set_msg(c->aio, msg);
@@ -212,19 +231,18 @@ static void finish(struct rpc_call *call, const ProtobufCMessage *response)
     /* With no memory for an answer, a lost connection is what tells the caller at once. */
     log_error("no memory for an answer");
     nng_drop_pipe(c->pipe);
-    leave_flight(c);
-    receive(c);
+    end_call(c);
 }
 
 static void sent(struct server_call *c, int error)
 {
+    peers_answer_ends(c->server->peers, &c->answer);
     if (error != 0) {
         nng_msg_free(nng_aio_get_msg(c->aio));
         nng_aio_set_msg(c->aio, NULL);
-        nng_drop_pipe(c->pipe);
+        peers_give_up(c->server->peers, c->pipe);
     }
-    leave_flight(c);
-    receive(c);
+    end_call(c);
 }
 
 static void advance(void *arg)
@@ -244,11 +262,14 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     struct rpc_server *server = arg;
     if (event == NNG_PIPE_EV_REM_POST) {
+        peers_remove(server->peers, pipe);
         counter_add(&server->events.pipes_freed, 1);
         return;
     }
     counter_add(&server->events.pipes_added, 1);
-    if (atomic_load(&server->draining)) {
+    nng_sockaddr remote = {.s_family = NNG_AF_UNSPEC};
+    (void)nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &remote);
+    if (atomic_load(&server->draining) || !peers_add(server->peers, pipe, peers_host(&remote))) {
         nng_pipe_close(pipe);
     }
 }
@@ -273,6 +294,18 @@ static enum status open_socket(struct rpc_server *server, struct diag *diag)
     return STATUS_OK;
 }
 
+static enum status open_peers(struct rpc_server *server, const struct rpc_server_config *config,
+                              struct diag *diag)
+{
+    unsigned max = config->connections_max > 0 ? config->connections_max : peers_default_max();
+    const struct peers_limits limits = {
+        .connections_max = max,
+        .host_max = max > 1 ? max / 2 : 1,
+        .overdue_max = config->contexts / 2,
+    };
+    return peers_new(&limits, &server->peers, diag);
+}
+
 static enum status open_calls(struct rpc_server *server, unsigned n, struct diag *diag)
 {
     server->calls = calloc(n, sizeof(*server->calls));
@@ -285,6 +318,7 @@ static enum status open_calls(struct rpc_server *server, unsigned n, struct diag
         if (nng_ctx_open(&c->ctx, server->socket) != 0 || nng_aio_alloc(&c->aio, advance, c) != 0) {
             break;
         }
+        c->answer.aio = c->aio;
         server->n_calls++;
     }
     return server->n_calls == n
@@ -350,7 +384,10 @@ enum status rpc_server_start(const struct rpc_server_config *config, struct rpc_
     server->tenant = config->tenant;
     pthread_mutex_init(&server->mutex, NULL);
     pthread_cond_init(&server->idle, NULL);
-    enum status status = open_socket(server, diag);
+    enum status status = open_peers(server, config, diag);
+    if (status == STATUS_OK) {
+        status = open_socket(server, diag);
+    }
     if (status == STATUS_OK) {
         status = open_calls(server, config->contexts, diag);
     }
@@ -433,6 +470,7 @@ void rpc_server_free(struct rpc_server *server)
     if (server->tls != NULL) {
         nng_tls_config_free(server->tls);
     }
+    peers_free(server->peers);
     pthread_cond_destroy(&server->idle);
     pthread_mutex_destroy(&server->mutex);
     free(server->calls);
@@ -443,11 +481,14 @@ void rpc_server_free(struct rpc_server *server)
 struct rpc_server_stats rpc_server_stats(const struct rpc_server *server)
 {
     int64_t freed = (int64_t)counter_read(&server->events.pipes_freed);
+    struct peers_stats peers = peers_stats(server->peers);
     int64_t connections = (int64_t)counter_read(&server->events.pipes_added) - freed;
     return (struct rpc_server_stats){
         .requests = counter_read(&server->requests),
         .refused = counter_read(&server->refused),
         .listeners_revived = counter_read(&server->events.listeners_revived),
+        .peers_dropped = peers.dropped,
+        .connections_refused = peers.refused,
         .connections = connections > 0 ? (unsigned)connections : 0,
         .reaper_hangs = atomic_load(&server->events.reaper_hangs),
         .in_flight = atomic_load_explicit(&server->in_flight, memory_order_relaxed),

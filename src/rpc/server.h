@@ -41,6 +41,9 @@ struct rpc_server_config {
     bool allow_plain;
     /* Identity of every call. Must outlive the server. */
     const char *tenant;
+    /* Connections open at most; 0 = what the process's limit of descriptors allows. One host other than this
+     * (an IPv4 address, or a /64 of IPv6) may have half of them. Further ones are closed at once. */
+    unsigned connections_max;
 };
 
 struct rpc_server_stats {
@@ -49,6 +52,10 @@ struct rpc_server_stats {
     uint64_t refused;
     /* Listeners that had stopped answering and were opened again. */
     uint64_t listeners_revived;
+    /* Connections ended because the peer did not take its answers. */
+    uint64_t peers_dropped;
+    /* Connections closed because they were too many, among them probes of the listeners' watchdog. */
+    uint64_t connections_refused;
     unsigned in_flight;
     /* Connections that are open or not yet freed. */
     unsigned connections;

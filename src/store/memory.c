@@ -3,12 +3,12 @@
  * it.
  *
  * Each panic is one node that hangs in up to four trees: all panics by key; the open ones by when they are
- * due; the waiting ones by creation; the bound ones by their responder. A node's keys change only between
- * unindex() and index(), so the trees never see a key move. The tree of bound panics is what makes a binding
- * exclusive, whether the responder was ever put or not.
+ * due; the waiting ones by queue and creation; the bound ones by their responder. A node's keys change only
+ * between unindex() and index(), so the trees never see a key move. The tree of bound panics is what makes a
+ * binding exclusive, whether the responder was ever put or not.
  *
  * A batch is all or nothing because everything that can fail for want of memory happens before the mutex is
- * taken: each op gets its copies first (struct parts), and under the mutex they are only moved into the
+ * taken: each op gets its copies first (struct node_parts), and under the mutex they are only moved into the
  * trees. What was not used is freed afterwards. So the mutex is held for pointer work and never for an
  * allocation of the store's own; reads copy out under it, into the caller's arena.
  */
@@ -20,16 +20,6 @@
 
 #include "store/copy.h"
 #include "store/memory_node.h"
-
-/* What an op brings along; NULL where it needs nothing or where the trees have taken it. */
-struct parts {
-    struct panic_node *panic;
-    /* The new state, pointing into `texts`. */
-    struct store_panic update;
-    char *texts;
-    struct event_node *event;
-    struct responder_node *responder;
-};
 
 RB_HEAD(panics, panic_node);
 RB_HEAD(due, panic_node);
@@ -66,9 +56,12 @@ static int compare_due(const struct panic_node *a, const struct panic_node *b)
     return order != 0 ? order : compare_ids(a, b);
 }
 
-static int compare_creations(const struct panic_node *a, const struct panic_node *b)
+static int compare_waiting(const struct panic_node *a, const struct panic_node *b)
 {
-    int order = compare_times(a->panic.create_time_us, b->panic.create_time_us);
+    int order = a->panic.waiting - b->panic.waiting;
+    if (order == 0) {
+        order = compare_times(a->panic.create_time_us, b->panic.create_time_us);
+    }
     return order != 0 ? order : compare_ids(a, b);
 }
 
@@ -90,7 +83,7 @@ static int compare_responders(const struct responder_node *a, const struct respo
 
 TREE(panics, panic_node, by_id, compare_ids);
 TREE(due, panic_node, by_due, compare_due);
-TREE(waiting, panic_node, by_creation, compare_creations);
+TREE(waiting, panic_node, by_queue, compare_waiting);
 TREE(bound, panic_node, by_responder, compare_bound);
 TREE(responders, responder_node, by_id, compare_responders);
 
@@ -113,7 +106,7 @@ static void index_panic(struct memory_store *memory, struct panic_node *node)
         RB_INSERT(due, &memory->due, node);
         memory->counts.open++;
     }
-    if (node->panic.waiting) {
+    if (node->panic.waiting != 0) {
         RB_INSERT(waiting, &memory->waiting, node);
         memory->counts.waiting++;
     }
@@ -128,7 +121,7 @@ static void unindex_panic(struct memory_store *memory, struct panic_node *node)
         RB_REMOVE(due, &memory->due, node);
         memory->counts.open--;
     }
-    if (node->panic.waiting) {
+    if (node->panic.waiting != 0) {
         RB_REMOVE(waiting, &memory->waiting, node);
         memory->counts.waiting--;
     }
@@ -137,32 +130,7 @@ static void unindex_panic(struct memory_store *memory, struct panic_node *node)
     }
 }
 
-static bool parts_init(struct parts *parts, const struct store_op *op)
-{
-    switch (op->kind) {
-    case STORE_CREATE:
-        parts->panic = panic_node_new(op->panic);
-        return parts->panic != NULL;
-    case STORE_UPDATE:
-        parts->update = *op->panic;
-        parts->event = op->event != NULL ? event_node_new(op->event, op->panic->version) : NULL;
-        return panic_texts_copy(&parts->update, &parts->texts) && (op->event == NULL || parts->event != NULL);
-    case STORE_PUT_RESPONDER:
-        parts->responder = responder_node_new(op->responder);
-        return parts->responder != NULL;
-    }
-    return false;
-}
-
-static void parts_release(struct parts *parts)
-{
-    panic_node_free(parts->panic);
-    free(parts->texts);
-    free(parts->event);
-    free(parts->responder);
-}
-
-static enum status apply_create(struct memory_store *memory, struct store_op *op, struct parts *parts)
+static enum status apply_create(struct memory_store *memory, struct store_op *op, struct node_parts *parts)
 {
     const struct panic_node *stored = find_panic(memory, op->panic->tenant, &op->panic->id);
     if (stored == NULL) {
@@ -182,7 +150,7 @@ static enum status apply_create(struct memory_store *memory, struct store_op *op
     return STATUS_OK;
 }
 
-static void append_event(struct panic_node *node, struct parts *parts)
+static void append_event(struct panic_node *node, struct node_parts *parts)
 {
     if (parts->event != NULL) {
         *node->events_end = parts->event;
@@ -191,7 +159,8 @@ static void append_event(struct panic_node *node, struct parts *parts)
     }
 }
 
-static enum status apply_update(struct memory_store *memory, const struct store_op *op, struct parts *parts)
+static enum status apply_update(struct memory_store *memory, const struct store_op *op,
+                                struct node_parts *parts)
 {
     struct panic_node *node = find_panic(memory, op->panic->tenant, &op->panic->id);
     if (node == NULL) {
@@ -227,7 +196,8 @@ static struct id binding_of(struct memory_store *memory, const struct store_resp
     return binding != NULL ? binding->panic.id : (struct id){0};
 }
 
-static enum status apply_put_responder(struct memory_store *memory, struct store_op *op, struct parts *parts)
+static enum status apply_put_responder(struct memory_store *memory, struct store_op *op,
+                                       struct node_parts *parts)
 {
     if (!responder_copy_out(op->arena, op->responder, &op->existing_responder)) {
         return STATUS_RESOURCE_EXHAUSTED;
@@ -242,7 +212,7 @@ static enum status apply_put_responder(struct memory_store *memory, struct store
     return STATUS_OK;
 }
 
-static enum status apply_op(struct memory_store *memory, struct store_op *op, struct parts *parts)
+static enum status apply_op(struct memory_store *memory, struct store_op *op, struct node_parts *parts)
 {
     switch (op->kind) {
     case STORE_CREATE:
@@ -258,13 +228,13 @@ static enum status apply_op(struct memory_store *memory, struct store_op *op, st
 static enum status memory_apply(struct store *store, struct store_op *ops, size_t n)
 {
     struct memory_store *memory = (struct memory_store *)store;
-    struct parts *parts = calloc(n, sizeof(*parts));
+    struct node_parts *parts = calloc(n, sizeof(*parts));
     if (parts == NULL) {
         return STATUS_RESOURCE_EXHAUSTED;
     }
     bool complete = true;
     for (size_t i = 0; i < n && complete; i++) {
-        complete = ops[i].outcome != STATUS_OK || parts_init(&parts[i], &ops[i]);
+        complete = ops[i].outcome != STATUS_OK || node_parts_init(&parts[i], &ops[i]);
     }
     if (complete) {
         pthread_mutex_lock(&memory->lock);
@@ -276,7 +246,7 @@ static enum status memory_apply(struct store *store, struct store_op *ops, size_
         pthread_mutex_unlock(&memory->lock);
     }
     for (size_t i = 0; i < n; i++) {
-        parts_release(&parts[i]);
+        node_parts_release(&parts[i]);
     }
     free(parts);
     return complete ? STATUS_OK : STATUS_RESOURCE_EXHAUSTED;
@@ -302,12 +272,19 @@ static enum status page_status(size_t n, bool full)
     return full && n == 0 ? STATUS_RESOURCE_EXHAUSTED : STATUS_OK;
 }
 
+static bool is_of_tenant(const struct panic_node *node, const char *tenant)
+{
+    return node != NULL && strcmp(node->panic.tenant, tenant) == 0;
+}
+
 static enum status memory_list(struct store *store, const char *tenant, const struct id *after,
                                uint8_t status, size_t max, struct arena *arena,
-                               struct store_panic *ret_panics, size_t *ret_n)
+                               struct store_panic *ret_panics, size_t *ret_n, struct id *ret_last,
+                               bool *ret_more)
 {
     struct memory_store *memory = (struct memory_store *)store;
     struct panic_node key = {.panic = {.tenant = tenant, .id = *after}};
+    struct id last = *after;
     size_t n = 0;
     bool full = false;
     pthread_mutex_lock(&memory->lock);
@@ -315,15 +292,21 @@ static enum status memory_list(struct store *store, const char *tenant, const st
     if (node != NULL && compare_ids(node, &key) == 0) {
         node = RB_NEXT(panics, &memory->panics, node);
     }
-    for (; node != NULL && n < max && !full && strcmp(node->panic.tenant, tenant) == 0;
-         node = RB_NEXT(panics, &memory->panics, node)) {
-        if (status == 0 || node->panic.status == status) {
-            full = !panic_copy_out(arena, &node->panic, &ret_panics[n]);
-            n += full ? 0 : 1;
+    for (size_t seen = 0; is_of_tenant(node, tenant) && n < max && seen < STORE_SCAN_MAX; seen++) {
+        bool chosen = status == 0 || node->panic.status == status;
+        full = chosen && !panic_copy_out(arena, &node->panic, &ret_panics[n]);
+        if (full) {
+            break;
         }
+        n += chosen ? 1 : 0;
+        last = node->panic.id;
+        node = RB_NEXT(panics, &memory->panics, node);
     }
+    bool more = is_of_tenant(node, tenant);
     pthread_mutex_unlock(&memory->lock);
     *ret_n = n;
+    *ret_last = last;
+    *ret_more = more;
     return page_status(n, full);
 }
 
@@ -350,7 +333,8 @@ static enum status memory_events(struct store *store, const char *tenant, const 
 
 static enum status memory_list_responders(struct store *store, const char *tenant, const char *after,
                                           size_t max, struct arena *arena,
-                                          struct store_responder *ret_responders, size_t *ret_n)
+                                          struct store_responder *ret_responders, size_t *ret_n,
+                                          bool *ret_more)
 {
     struct memory_store *memory = (struct memory_store *)store;
     struct responder_node key = {.responder = {.tenant = tenant, .id = after}};
@@ -361,15 +345,18 @@ static enum status memory_list_responders(struct store *store, const char *tenan
     if (node != NULL && compare_responders(node, &key) == 0) {
         node = RB_NEXT(responders, &memory->responders, node);
     }
-    for (; node != NULL && n < max && !full && strcmp(node->responder.tenant, tenant) == 0;
-         node = RB_NEXT(responders, &memory->responders, node)) {
+    while (node != NULL && n < max && strcmp(node->responder.tenant, tenant) == 0) {
         full = !responder_copy_out(arena, &node->responder, &ret_responders[n]);
-        if (!full) {
-            ret_responders[n++].panic_id = binding_of(memory, &node->responder);
+        if (full) {
+            break;
         }
+        ret_responders[n++].panic_id = binding_of(memory, &node->responder);
+        node = RB_NEXT(responders, &memory->responders, node);
     }
+    bool more = node != NULL && strcmp(node->responder.tenant, tenant) == 0;
     pthread_mutex_unlock(&memory->lock);
     *ret_n = n;
+    *ret_more = more;
     return page_status(n, full);
 }
 
@@ -418,13 +405,16 @@ static enum status memory_due(struct store *store, int64_t before_us, int64_t af
     return STATUS_OK;
 }
 
-static enum status memory_waiting(struct store *store, size_t max, struct store_key *ret_keys, size_t *ret_n)
+static enum status memory_waiting(struct store *store, uint8_t queue, size_t max, struct store_key *ret_keys,
+                                  size_t *ret_n)
 {
     struct memory_store *memory = (struct memory_store *)store;
+    struct panic_node key = {.panic = {.tenant = "", .waiting = queue, .create_time_us = INT64_MIN}};
     size_t n = 0;
     pthread_mutex_lock(&memory->lock);
-    struct panic_node *node = RB_MIN(waiting, &memory->waiting);
-    for (; node != NULL && n < max; node = RB_NEXT(waiting, &memory->waiting, node)) {
+    struct panic_node *node = RB_NFIND(waiting, &memory->waiting, &key);
+    for (; node != NULL && n < max && node->panic.waiting == queue;
+         node = RB_NEXT(waiting, &memory->waiting, node)) {
         put_key(node, &ret_keys[n++]);
     }
     pthread_mutex_unlock(&memory->lock);

@@ -113,3 +113,28 @@ struct responder_node *responder_node_new(const struct store_responder *responde
     node->responder.content = pack_bytes(&next, &responder->content);
     return node;
 }
+
+bool node_parts_init(struct node_parts *parts, const struct store_op *op)
+{
+    switch (op->kind) {
+    case STORE_CREATE:
+        parts->panic = panic_node_new(op->panic);
+        return parts->panic != NULL;
+    case STORE_UPDATE:
+        parts->update = *op->panic;
+        parts->event = op->event != NULL ? event_node_new(op->event, op->panic->version) : NULL;
+        return panic_texts_copy(&parts->update, &parts->texts) && (op->event == NULL || parts->event != NULL);
+    case STORE_PUT_RESPONDER:
+        parts->responder = responder_node_new(op->responder);
+        return parts->responder != NULL;
+    }
+    return false;
+}
+
+void node_parts_release(struct node_parts *parts)
+{
+    panic_node_free(parts->panic);
+    free(parts->texts);
+    free(parts->event);
+    free(parts->responder);
+}

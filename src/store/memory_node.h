@@ -19,7 +19,7 @@ struct event_node {
 struct panic_node {
     RB_ENTRY(panic_node) by_id;
     RB_ENTRY(panic_node) by_due;
-    RB_ENTRY(panic_node) by_creation;
+    RB_ENTRY(panic_node) by_queue;
     RB_ENTRY(panic_node) by_responder;
     struct store_panic panic;
     /* What panic.responder_id and panic.outcome point to. Owned; NULL when both are. */
@@ -52,5 +52,19 @@ void panic_node_free(struct panic_node *node);
  * NULL when both are. False when memory is short.
  */
 bool panic_texts_copy(struct store_panic *panic, char **ret_texts);
+
+/* What an op brings along; NULL where it needs nothing or where the trees have taken it. */
+struct node_parts {
+    struct panic_node *panic;
+    /* The new state, pointing into `texts`. */
+    struct store_panic update;
+    char *texts;
+    struct event_node *event;
+    struct responder_node *responder;
+};
+
+/* False when memory is short. To be released in either case. */
+MUST_USE bool node_parts_init(struct node_parts *parts, const struct store_op *op);
+void node_parts_release(struct node_parts *parts);
 
 #endif

@@ -100,9 +100,11 @@ extern const char *const read_statements[];
 extern const size_t read_statements_n;
 
 /* The columns that decode_panic() reads, in its order. */
-#define PANIC_COLUMNS                                                                                        \
+#define PANIC_COLUMNS_BUT_CONTENT                                                                            \
     "id, version, status, stage, waiting, attempts, create_us, update_us, next_action_us, responder, "       \
-    "assigned, assign_us, distance_m, outcome, content"
+    "assigned, assign_us, distance_m, outcome"
+#define PANIC_COLUMNS PANIC_COLUMNS_BUT_CONTENT ", content"
+#define PANIC_COLUMN_STATUS 2
 #define PANIC_COLUMN_CONTENT 14
 
 /* A row of PANIC_COLUMNS into the arena. False when the arena is full or memory short. */
@@ -119,19 +121,21 @@ void bind_bytes(sqlite3_stmt *statement, int index, const struct bytes *bytes);
 enum status sqlite_get(struct store *store, const char *tenant, const struct id *id, struct arena *arena,
                        struct store_panic *ret_panic);
 enum status sqlite_list(struct store *store, const char *tenant, const struct id *after, uint8_t status,
-                        size_t max, struct arena *arena, struct store_panic *ret_panics, size_t *ret_n);
+                        size_t max, struct arena *arena, struct store_panic *ret_panics, size_t *ret_n,
+                        struct id *ret_last, bool *ret_more);
 enum status sqlite_events(struct store *store, const char *tenant, const struct id *id,
                           uint64_t after_version, size_t max, struct arena *arena,
                           struct store_event *ret_events, size_t *ret_n);
 enum status sqlite_list_responders(struct store *store, const char *tenant, const char *after, size_t max,
-                                   struct arena *arena, struct store_responder *ret_responders,
-                                   size_t *ret_n);
+                                   struct arena *arena, struct store_responder *ret_responders, size_t *ret_n,
+                                   bool *ret_more);
 enum status sqlite_all_responders(struct store *store,
                                   void (*visit)(void *ctx, const struct store_responder *responder),
                                   void *ctx);
 enum status sqlite_due(struct store *store, int64_t before_us, int64_t after_us, size_t max,
                        struct store_key *ret_keys, size_t *ret_n);
-enum status sqlite_waiting(struct store *store, size_t max, struct store_key *ret_keys, size_t *ret_n);
+enum status sqlite_waiting(struct store *store, uint8_t queue, size_t max, struct store_key *ret_keys,
+                           size_t *ret_n);
 enum status sqlite_counts(struct store *store, int64_t overdue_before_us, struct store_counts *ret_counts);
 
 /* sqlite_write.c */

@@ -3,6 +3,9 @@
  * the caller's arena, and reset before the reader goes back. A statement left unreset would keep its snapshot
  * and with it stop checkpoints from reusing the log; so every path ends in finish_read().
  *
+ * A list steps over every row of its range and chooses by status itself, so that it can count what it looks
+ * at: a WHERE on the status would search a whole tenant for the one row that has it.
+ *
  * Texts are read as blobs and get their NUL in the arena: as text SQLite would first make a copy of its own
  * to put a NUL behind.
  */
@@ -31,9 +34,9 @@ enum read {
 
 const char *const read_statements[] = {
     [READ_GET] = "SELECT " PANIC_COLUMNS " FROM panic WHERE tenant = ?1 AND id = ?2",
-    [READ_LIST] =
-        "SELECT " PANIC_COLUMNS " FROM panic WHERE tenant = ?1 AND id > ?2 AND (?3 = 0 OR status = ?3)"
-        " ORDER BY id LIMIT ?4",
+    /* The content may fill pages of its own, which are read for the chosen rows only. */
+    [READ_LIST] = "SELECT " PANIC_COLUMNS_BUT_CONTENT ", CASE WHEN ?3 IN (0, status) THEN content END"
+                  " FROM panic WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?4",
     [READ_EVENTS] = "SELECT version, at_us, type, actor, from_stage, to_stage FROM event"
                     " WHERE tenant = ?1 AND panic_id = ?2 AND version > ?3 ORDER BY version LIMIT ?4",
     [READ_LIST_RESPONDERS] = "SELECT " RESPONDER_COLUMNS " FROM responder WHERE tenant = ?1 AND id > ?2"
@@ -43,11 +46,11 @@ const char *const read_statements[] = {
                         " ORDER BY next_action_us, tenant, id LIMIT ?2",
     [READ_DUE_AFTER] = "SELECT tenant, id, next_action_us FROM panic WHERE next_action_us >= ?1"
                        " ORDER BY next_action_us, tenant, id LIMIT ?2",
-    [READ_WAITING] = "SELECT tenant, id, next_action_us FROM panic WHERE waiting = 1"
-                     " ORDER BY create_us, tenant, id LIMIT ?1",
+    [READ_WAITING] = "SELECT tenant, id, next_action_us FROM panic WHERE waiting = ?1 AND waiting != 0"
+                     " ORDER BY create_us, tenant, id LIMIT ?2",
     [READ_COUNTS] = "SELECT (SELECT panics FROM total),"
                     " (SELECT count(*) FROM panic WHERE next_action_us IS NOT NULL),"
-                    " (SELECT count(*) FROM panic WHERE waiting = 1),"
+                    " (SELECT count(*) FROM panic WHERE waiting != 0),"
                     " (SELECT count(*) FROM panic WHERE next_action_us < ?1)",
 };
 const size_t read_statements_n = sizeof(read_statements) / sizeof(read_statements[0]);
@@ -108,7 +111,7 @@ bool decode_panic(sqlite3_stmt *row, struct arena *arena, const char *tenant, st
         .version = (uint64_t)sqlite3_column_int64(row, 1),
         .status = (uint8_t)sqlite3_column_int(row, 2),
         .stage = (uint8_t)sqlite3_column_int(row, 3),
-        .waiting = sqlite3_column_int(row, 4) != 0,
+        .waiting = (uint8_t)sqlite3_column_int(row, 4),
         .attempts = (uint32_t)sqlite3_column_int64(row, 5),
         .create_time_us = sqlite3_column_int64(row, 6),
         .update_time_us = sqlite3_column_int64(row, 7),
@@ -174,6 +177,24 @@ static void decode_key(sqlite3_stmt *row, struct store_key *ret_key)
 }
 
 /*
+ * What a failed step means. PROTOCOL is a race for the log's index that was lost too often, so it passes like
+ * BUSY. Damage is no reason to stop: a restart would find it again, and what is sound can still be read.
+ */
+static enum status read_failure(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_PROTOCOL:
+    case SQLITE_NOMEM:
+        return STATUS_RESOURCE_EXHAUSTED;
+    case SQLITE_CORRUPT:
+        return STATUS_INTERNAL;
+    default:
+        return STATUS_DATA_LOSS;
+    }
+}
+
+/*
  * Ends a read whose last step gave `code`: ROW and DONE are fine, where `full` says that a row found no room.
  */
 static enum status finish_read(struct sqlite_store *sqlite, struct connection *reader,
@@ -181,9 +202,7 @@ static enum status finish_read(struct sqlite_store *sqlite, struct connection *r
 {
     enum status status = full ? STATUS_RESOURCE_EXHAUSTED : STATUS_OK;
     if (code != SQLITE_ROW && code != SQLITE_DONE) {
-        int kind = code & 0xff;
-        bool passing = kind == SQLITE_BUSY || kind == SQLITE_NOMEM;
-        status = passing ? STATUS_RESOURCE_EXHAUSTED : STATUS_DATA_LOSS;
+        status = read_failure(code);
         log_error("store read failed", log_str("error", sqlite3_errmsg(reader->db)), log_int("sqlite", code),
                   log_int("errno", sqlite3_system_errno(reader->db)));
     }
@@ -222,7 +241,8 @@ enum status sqlite_get(struct store *store, const char *tenant, const struct id 
 }
 
 enum status sqlite_list(struct store *store, const char *tenant, const struct id *after, uint8_t status,
-                        size_t max, struct arena *arena, struct store_panic *ret_panics, size_t *ret_n)
+                        size_t max, struct arena *arena, struct store_panic *ret_panics, size_t *ret_n,
+                        struct id *ret_last, bool *ret_more)
 {
     struct sqlite_store *sqlite = (struct sqlite_store *)store;
     const char *tenant_copy = arena_copy(arena, tenant, strlen(tenant));
@@ -234,14 +254,29 @@ enum status sqlite_list(struct store *store, const char *tenant, const struct id
     bind_text(statement, 1, tenant);
     bind_id(statement, 2, after);
     sqlite3_bind_int(statement, 3, status);
-    sqlite3_bind_int64(statement, 4, (sqlite3_int64)max);
+    /* One row more than is looked at: it tells that there is more. */
+    sqlite3_bind_int64(statement, 4, STORE_SCAN_MAX + 1);
+    struct id last = *after;
     size_t n = 0;
-    int code;
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW &&
-           decode_panic(statement, arena, tenant_copy, &ret_panics[n])) {
-        n++;
+    bool full = false;
+    int code = sqlite3_step(statement);
+    for (size_t seen = 0; code == SQLITE_ROW && n < max && seen < STORE_SCAN_MAX; seen++) {
+        bool chosen = status == 0 || sqlite3_column_int(statement, PANIC_COLUMN_STATUS) == status;
+        full = chosen && !decode_panic(statement, arena, tenant_copy, &ret_panics[n]);
+        if (full) {
+            break;
+        }
+        n += chosen ? 1 : 0;
+        last = decode_id(statement, 0);
+        code = sqlite3_step(statement);
     }
-    return finish_page(sqlite, reader, statement, code, n, ret_n);
+    enum status result = finish_read(sqlite, reader, statement, code, full && n == 0);
+    if (result == STATUS_OK) {
+        *ret_n = n;
+        *ret_last = last;
+        *ret_more = code == SQLITE_ROW;
+    }
+    return result;
 }
 
 enum status sqlite_events(struct store *store, const char *tenant, const struct id *id,
@@ -264,7 +299,8 @@ enum status sqlite_events(struct store *store, const char *tenant, const struct 
 }
 
 enum status sqlite_list_responders(struct store *store, const char *tenant, const char *after, size_t max,
-                                   struct arena *arena, struct store_responder *ret_responders, size_t *ret_n)
+                                   struct arena *arena, struct store_responder *ret_responders, size_t *ret_n,
+                                   bool *ret_more)
 {
     struct sqlite_store *sqlite = (struct sqlite_store *)store;
     const char *tenant_copy = arena_copy(arena, tenant, strlen(tenant));
@@ -275,14 +311,18 @@ enum status sqlite_list_responders(struct store *store, const char *tenant, cons
     sqlite3_stmt *statement = reader->statements[READ_LIST_RESPONDERS];
     bind_text(statement, 1, tenant);
     bind_text(statement, 2, after);
-    sqlite3_bind_int64(statement, 3, (sqlite3_int64)max);
+    sqlite3_bind_int64(statement, 3, (sqlite3_int64)max + 1);
     size_t n = 0;
     int code;
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW &&
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW && n < max &&
            decode_responder(statement, arena, tenant_copy, &ret_responders[n])) {
         n++;
     }
-    return finish_page(sqlite, reader, statement, code, n, ret_n);
+    enum status status = finish_page(sqlite, reader, statement, code, n, ret_n);
+    if (status == STATUS_OK) {
+        *ret_more = code == SQLITE_ROW;
+    }
+    return status;
 }
 
 enum status sqlite_all_responders(struct store *store,
@@ -342,12 +382,14 @@ enum status sqlite_due(struct store *store, int64_t before_us, int64_t after_us,
     return finish_page(sqlite, reader, statement, code, n, ret_n);
 }
 
-enum status sqlite_waiting(struct store *store, size_t max, struct store_key *ret_keys, size_t *ret_n)
+enum status sqlite_waiting(struct store *store, uint8_t queue, size_t max, struct store_key *ret_keys,
+                           size_t *ret_n)
 {
     struct sqlite_store *sqlite = (struct sqlite_store *)store;
     struct connection *reader = reader_take(sqlite);
     sqlite3_stmt *statement = reader->statements[READ_WAITING];
-    sqlite3_bind_int64(statement, 1, (sqlite3_int64)max);
+    sqlite3_bind_int(statement, 1, queue);
+    sqlite3_bind_int64(statement, 2, (sqlite3_int64)max);
     size_t n = 0;
     int code = step_keys(statement, max, ret_keys, &n);
     return finish_page(sqlite, reader, statement, code, n, ret_n);

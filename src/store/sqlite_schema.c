@@ -46,7 +46,7 @@ static const char *const migrations[] = {
     "  assign_us INTEGER NOT NULL, distance_m REAL NOT NULL, outcome TEXT, content BLOB NOT NULL,"
     "  PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX panic_due ON panic (next_action_us) WHERE next_action_us IS NOT NULL;"
-    "CREATE INDEX panic_waiting ON panic (create_us) WHERE waiting = 1;"
+    "CREATE INDEX panic_waiting ON panic (waiting, create_us) WHERE waiting != 0;"
     "CREATE UNIQUE INDEX panic_bound ON panic (tenant, responder) WHERE assigned = 1;"
     "CREATE TABLE event ("
     "  tenant TEXT NOT NULL, panic_id BLOB NOT NULL, version INTEGER NOT NULL, at_us INTEGER NOT NULL,"

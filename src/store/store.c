@@ -122,15 +122,16 @@ enum status store_get(struct store *store, const char *tenant, const struct id *
 }
 
 enum status store_list(struct store *store, const char *tenant, const struct id *after, uint8_t status,
-                       size_t max, struct arena *arena, struct store_panic *ret_panics, size_t *ret_n)
+                       size_t max, struct arena *arena, struct store_panic *ret_panics, size_t *ret_n,
+                       struct id *ret_last, bool *ret_more)
 {
-    assert(arena != NULL && ret_panics != NULL && ret_n != NULL);
+    assert(arena != NULL && ret_panics != NULL && ret_n != NULL && ret_last != NULL && ret_more != NULL);
     if (!tenant_fits(tenant) || max == 0 || max > STORE_PAGE_MAX) {
         return STATUS_INVALID_ARGUMENT;
     }
     static const struct id before_all;
     return store->ops->list(store, tenant, after != NULL ? after : &before_all, status, max, arena,
-                            ret_panics, ret_n);
+                            ret_panics, ret_n, ret_last, ret_more);
 }
 
 enum status store_events(struct store *store, const char *tenant, const struct id *id, uint64_t after_version,
@@ -144,14 +145,15 @@ enum status store_events(struct store *store, const char *tenant, const struct i
 }
 
 enum status store_list_responders(struct store *store, const char *tenant, const char *after, size_t max,
-                                  struct arena *arena, struct store_responder *ret_responders, size_t *ret_n)
+                                  struct arena *arena, struct store_responder *ret_responders, size_t *ret_n,
+                                  bool *ret_more)
 {
-    assert(arena != NULL && ret_responders != NULL && ret_n != NULL);
+    assert(arena != NULL && ret_responders != NULL && ret_n != NULL && ret_more != NULL);
     if (!tenant_fits(tenant) || max == 0 || max > STORE_PAGE_MAX) {
         return STATUS_INVALID_ARGUMENT;
     }
     return store->ops->list_responders(store, tenant, after != NULL ? after : "", max, arena, ret_responders,
-                                       ret_n);
+                                       ret_n, ret_more);
 }
 
 enum status store_all_responders(struct store *store,
@@ -172,10 +174,14 @@ enum status store_due(struct store *store, int64_t before_us, int64_t after_us, 
     return store->ops->due(store, before_us, after_us, max, ret_keys, ret_n);
 }
 
-enum status store_waiting(struct store *store, size_t max, struct store_key *ret_keys, size_t *ret_n)
+enum status store_waiting(struct store *store, uint8_t queue, size_t max, struct store_key *ret_keys,
+                          size_t *ret_n)
 {
     assert(ret_keys != NULL && ret_n != NULL);
-    return store->ops->waiting(store, max, ret_keys, ret_n);
+    if (queue == 0) {
+        return STATUS_INVALID_ARGUMENT;
+    }
+    return store->ops->waiting(store, queue, max, ret_keys, ret_n);
 }
 
 enum status store_counts(struct store *store, int64_t overdue_before_us, struct store_counts *ret_counts)

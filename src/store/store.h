@@ -11,7 +11,8 @@
  * Failures of a whole batch: RESOURCE_EXHAUSTED (disk full, no memory; nothing was changed, later batches may
  * succeed again), and DATA_LOSS for any I/O error: then nobody knows what is on the disk, and the caller must
  * end the process without acknowledging anything (reference: docs/ARCHITECTURE.md, "Fail-stop"). Reads fail
- * in the same two ways.
+ * in the same two ways, and with INTERNAL where what they found is damaged: other rows may be sound, so
+ * whoever asks for them is still served.
  *
  * Ownership: what an operation points to is the caller's and must live until store_apply returns; what a read
  * or an outcome points to lives in the arena that the caller gave.
@@ -35,6 +36,8 @@
 #define STORE_RESPONDER_ID_MAX 64
 #define STORE_BATCH_MAX 1024
 #define STORE_PAGE_MAX 500
+/* Most rows that one store_list() looks at, whatever the tenant has. */
+#define STORE_SCAN_MAX 5000
 /* Longest content of a panic or responder, in bytes. */
 #define STORE_CONTENT_MAX 1048576
 
@@ -53,7 +56,7 @@ struct store_location {
 /*
  * A panic as it is stored. `status`, `stage` and `responder state` are numbers that mean something to panic/
  * only; the store needs to know three things of a panic, and they have fields of their own: when somebody
- * must look at it again, whether it waits for a responder, and which responder is bound to it.
+ * must look at it again, which queue it waits in for a responder, and which responder is bound to it.
  */
 struct store_panic {
     const char *tenant;
@@ -62,8 +65,11 @@ struct store_panic {
     uint64_t version;
     uint8_t status;
     uint8_t stage;
-    /* True while it is open and no responder could be found: store_waiting() lists these. */
-    bool waiting;
+    /*
+     * Number of the queue in which it waits, while it is open and no responder could be found; 0 = does not
+     * wait. store_waiting() lists a queue; what the numbers mean is the caller's affair.
+     */
+    uint8_t waiting;
     /* True while responder_id is bound by this panic. */
     bool assigned;
     uint32_t attempts;
@@ -160,6 +166,7 @@ struct store_key {
 struct store_counts {
     uint64_t panics;
     uint64_t open;
+    /* In all queues. */
     uint64_t waiting;
     /* Open panics whose next_action_at_us is before the given time: the auditor's figure. */
     uint64_t overdue;
@@ -187,19 +194,21 @@ struct store_ops {
     enum status (*get)(struct store *store, const char *tenant, const struct id *id, struct arena *arena,
                        struct store_panic *ret_panic);
     enum status (*list)(struct store *store, const char *tenant, const struct id *after, uint8_t status,
-                        size_t max, struct arena *arena, struct store_panic *ret_panics, size_t *ret_n);
+                        size_t max, struct arena *arena, struct store_panic *ret_panics, size_t *ret_n,
+                        struct id *ret_last, bool *ret_more);
     enum status (*events)(struct store *store, const char *tenant, const struct id *id,
                           uint64_t after_version, size_t max, struct arena *arena,
                           struct store_event *ret_events, size_t *ret_n);
     enum status (*list_responders)(struct store *store, const char *tenant, const char *after, size_t max,
-                                   struct arena *arena, struct store_responder *ret_responders,
-                                   size_t *ret_n);
+                                   struct arena *arena, struct store_responder *ret_responders, size_t *ret_n,
+                                   bool *ret_more);
     enum status (*all_responders)(struct store *store,
                                   void (*visit)(void *ctx, const struct store_responder *responder),
                                   void *ctx);
     enum status (*due)(struct store *store, int64_t before_us, int64_t after_us, size_t max,
                        struct store_key *ret_keys, size_t *ret_n);
-    enum status (*waiting)(struct store *store, size_t max, struct store_key *ret_keys, size_t *ret_n);
+    enum status (*waiting)(struct store *store, uint8_t queue, size_t max, struct store_key *ret_keys,
+                           size_t *ret_n);
     enum status (*counts)(struct store *store, int64_t overdue_before_us, struct store_counts *ret_counts);
 };
 
@@ -232,25 +241,33 @@ MUST_USE enum status store_get(struct store *store, const char *tenant, const st
 
 /*
  * Panics of a tenant in the order of their ids, beginning behind `after` (NULL = from the start), of one
- * status (0 = all). At most `max` (<= STORE_PAGE_MAX); fewer, but at least one if there is one, when the
- * arena is nearly full; so that only *ret_n == 0 means that there are no more.
+ * status (0 = all). At most `max` (<= STORE_PAGE_MAX); fewer when the arena is nearly full, or when
+ * STORE_SCAN_MAX rows were looked at, and then perhaps none, so that a rare status costs no more than a
+ * common one. *ret_last is the last row looked at, behind which to go on, and *ret_more is false once there
+ * is nothing behind it.
  */
 MUST_USE enum status store_list(struct store *store, const char *tenant, const struct id *after,
                                 uint8_t status, size_t max, struct arena *arena,
-                                struct store_panic *ret_panics, size_t *ret_n);
+                                struct store_panic *ret_panics, size_t *ret_n, struct id *ret_last,
+                                bool *ret_more);
 
 /*
- * The events of a panic in order, beginning behind `after_version` (0 = from the start); pages as above. An
- * unknown panic has none.
+ * The events of a panic in order, beginning behind `after_version` (0 = from the start). At most `max`
+ * (<= STORE_PAGE_MAX); fewer, but at least one if there is one, when the arena is nearly full; so that only
+ * *ret_n == 0 means that there are no more. An unknown panic has none.
  */
 MUST_USE enum status store_events(struct store *store, const char *tenant, const struct id *id,
                                   uint64_t after_version, size_t max, struct arena *arena,
                                   struct store_event *ret_events, size_t *ret_n);
 
-/* The same for responders, in the byte order of their ids. */
+/*
+ * The same for responders, in the byte order of their ids; *ret_more tells whether there are any behind the
+ * last of the page.
+ */
 MUST_USE enum status store_list_responders(struct store *store, const char *tenant, const char *after,
                                            size_t max, struct arena *arena,
-                                           struct store_responder *ret_responders, size_t *ret_n);
+                                           struct store_responder *ret_responders, size_t *ret_n,
+                                           bool *ret_more);
 
 /*
  * Calls visit for every responder of every tenant; what it gets is valid during the call only, and it must
@@ -267,8 +284,8 @@ MUST_USE enum status store_all_responders(struct store *store,
 MUST_USE enum status store_due(struct store *store, int64_t before_us, int64_t after_us, size_t max,
                                struct store_key *ret_keys, size_t *ret_n);
 
-/* Waiting panics of all tenants, oldest creation first. */
-MUST_USE enum status store_waiting(struct store *store, size_t max, struct store_key *ret_keys,
+/* What waits in the queue, of all tenants, oldest creation first. INVALID_ARGUMENT for queue 0. */
+MUST_USE enum status store_waiting(struct store *store, uint8_t queue, size_t max, struct store_key *ret_keys,
                                    size_t *ret_n);
 
 /* Takes time proportional to the number of open panics, not of all: for the auditor, not for the hot path. */

@@ -19,16 +19,17 @@ finish() {
 trap finish EXIT
 trap 'exit 1' INT TERM
 
-"$build/src/panicd/panicd" --listen tcp://127.0.0.1:0 --store "sqlite:$folder/panicd.db" 2>"$folder/log" &
+"$build/src/panicd/panicd" --listen tcp://127.0.0.1:0 --http 127.0.0.1:0 --store "sqlite:$folder/panicd.db" 2>"$folder/log" &
 panicd=$!
 until grep -q '"event":"ready"' "$folder/log"; do
     kill -0 "$panicd"
 done
 rpc=$(sed -n 's/.*"url":"tcp:\/\/\([^"]*\)".*/\1/p' "$folder/log")
+http=$(sed -n 's/.*"url":"http:\/\/\([^"]*\)".*/\1/p' "$folder/log")
 
 awk '/^```sh$/ { on = 1; next } /^```$/ { on = 0 } on' "$document" |
     grep -vE '^sh (src|tests)/run\.sh$' |
-    sed "s/127\.0\.0\.1:7070/$rpc/g" >"$folder/commands"
+    sed "s/127\.0\.0\.1:7070/$rpc/g; s/127\.0\.0\.1:8080/$http/g" >"$folder/commands"
 if [ ! -s "$folder/commands" ]; then
     echo "$document: no commands"
     exit 1

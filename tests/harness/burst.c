@@ -32,7 +32,8 @@ static void note_end(struct running *running, const struct rpc_result *result)
 {
     pthread_mutex_lock(&running->lock);
     if (running->burst->done == NULL && result->status != STATUS_OK && running->failed++ == 0) {
-        (void)diag_fail(&running->why, result->status, "%s: %s", status_name(result->status), result->message);
+        (void)diag_fail(&running->why, result->status, "%s: %s", status_name(result->status),
+                        result->message);
     }
     running->under_way--;
     pthread_cond_signal(&running->answered);
@@ -65,8 +66,9 @@ static void issue(struct running *running, struct rpc_channel *channel, struct o
     pthread_mutex_lock(&running->lock);
     running->under_way++;
     pthread_mutex_unlock(&running->lock);
-    enum status status = rpc_channel_call(channel, burst->service, burst->method,
-                                          burst->make(burst->ctx, one->i), HARNESS_PATIENCE_US, on_answer, one);
+    enum status status =
+        rpc_channel_call(channel, burst->service, burst->method, burst->make(burst->ctx, one->i),
+                         HARNESS_PATIENCE_US, on_answer, one);
     if (status != STATUS_OK) {
         const struct rpc_result result = {.status = status, .message = "not sent"};
         on_answer(one, &result);

@@ -20,6 +20,18 @@
 #include "harness/test.h"
 #include "rpc/channel.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+/*
+ * A request that meets a connection just being lost may be leaked by nng 1.5: req0_pipe_close() stops the
+ * pipe's send aio before it takes the socket's lock, and a message given to a stopped aio is never freed.
+ */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:envelope_request";
+}
+#endif
+
 #define ATTEMPT_US (5 * US_PER_S)
 #define ARENA_MAX ((size_t)1024 * 1024)
 
@@ -55,6 +67,7 @@ struct creators {
     pthread_cond_t progress;
     /* Under lock. */
     size_t acknowledged;
+    size_t allowed;
     bool broken;
     struct diag why;
 };
@@ -149,6 +162,14 @@ static void PRINTF_LIKE(2, 3) break_rule(struct creators *creators, const char *
     va_end(args);
 }
 
+static void end_creating(struct creators *creators)
+{
+    pthread_mutex_lock(&creators->lock);
+    atomic_store(&creators->stopping, true);
+    pthread_cond_broadcast(&creators->progress);
+    pthread_mutex_unlock(&creators->lock);
+}
+
 static void note_acknowledged(struct creator *creator)
 {
     struct creators *creators = creator->creators;
@@ -204,7 +225,7 @@ static void create_one(struct creator *creator, struct wish *wish, struct arena 
         if (!is_to_be_repeated(creator, status, &why)) {
             break_rule(creators, "%s, attempt %u: %s: %.120s", wish->subject, attempts, status_name(status),
                        why.text);
-            atomic_store(&creators->stopping, true);
+            end_creating(creators);
             return;
         }
         if (atomic_load(&creators->stopping) && !atomic_load(&creators->finish)) {
@@ -214,13 +235,24 @@ static void create_one(struct creator *creator, struct wish *wish, struct arena 
     }
 }
 
+/* Waits for its turn; false when it is time to end. */
+static bool may_create(struct creators *creators)
+{
+    pthread_mutex_lock(&creators->lock);
+    while (creators->acknowledged >= creators->allowed && !atomic_load(&creators->stopping)) {
+        pthread_cond_wait(&creators->progress, &creators->lock);
+    }
+    pthread_mutex_unlock(&creators->lock);
+    return !atomic_load(&creators->stopping);
+}
+
 static void *create_on(void *arg)
 {
     struct creator *creator = arg;
     struct creators *creators = creator->creators;
     struct arena arena;
     arena_init(&arena, NULL, 0, ARENA_MAX);
-    for (size_t n = 0; n < creators->config.each_max && !atomic_load(&creators->stopping); n++) {
+    for (size_t n = 0; n < creators->config.each_max && may_create(creators); n++) {
         struct wish wish;
         fill_wish(&wish, creator->number, n);
         struct id id = id_new_v7(clock_wall_us(clock_system()));
@@ -249,6 +281,7 @@ struct creators *creators_start(const struct creators_config *config)
     struct creators *creators = calloc(1, sizeof(*creators));
     assert_non_null(creators);
     creators->config = *config;
+    creators->allowed = SIZE_MAX;
     creators->channels = calloc(config->n_urls, sizeof(struct rpc_channel *));
     creators->all = calloc(config->threads, sizeof(*creators->all));
     assert_true(creators->channels != NULL && creators->all != NULL);
@@ -277,6 +310,14 @@ static void expect_unbroken(struct creators *creators)
     }
 }
 
+void creators_allow(struct creators *creators, size_t acknowledged)
+{
+    pthread_mutex_lock(&creators->lock);
+    creators->allowed = acknowledged;
+    pthread_cond_broadcast(&creators->progress);
+    pthread_mutex_unlock(&creators->lock);
+}
+
 void creators_wait(struct creators *creators, size_t acknowledged)
 {
     struct timespec until;
@@ -298,7 +339,7 @@ void creators_wait(struct creators *creators, size_t acknowledged)
 void creators_stop(struct creators *creators, bool finish)
 {
     atomic_store(&creators->finish, finish);
-    atomic_store(&creators->stopping, true);
+    end_creating(creators);
     for (unsigned i = 0; i < creators->config.threads && !creators->joined; i++) {
         pthread_join(creators->all[i].thread, NULL);
     }
@@ -320,18 +361,34 @@ struct creators_totals creators_totals(struct creators *creators)
     return totals;
 }
 
+/* Reads what fill_wish() wrote into the subject; false for anything else. */
+static bool parse_subject(const char *subject, unsigned long *ret_number, unsigned long *ret_n)
+{
+    static const char prefix[] = "creator-";
+    if (strncmp(subject, prefix, strlen(prefix)) != 0) {
+        return false;
+    }
+    char *end;
+    *ret_number = strtoul(subject + strlen(prefix), &end, 10);
+    if (*end != '-') {
+        return false;
+    }
+    *ret_n = strtoul(end + 1, &end, 10);
+    return *end == 0;
+}
+
 static void find_entry(void *ctx, const Panic__V1__Panic *panic)
 {
     struct creators *creators = ctx;
-    unsigned number = 0;
-    size_t n = 0;
-    if (sscanf(panic->subject_id, "creator-%u-%zu", &number, &n) != 2 ||
-        number >= creators->config.threads || n >= atomic_load(&creators->all[number].sent)) {
+    unsigned long number = 0;
+    unsigned long n = 0;
+    if (!parse_subject(panic->subject_id, &number, &n) || number >= creators->config.threads ||
+        n >= atomic_load(&creators->all[number].sent)) {
         fail_msg("panic %s of \"%s\" was sent by nobody", panic->id, panic->subject_id);
     }
     struct entry *entry = &creators->all[number].log[n];
     struct wish wish;
-    fill_wish(&wish, number, n);
+    fill_wish(&wish, (unsigned)number, n);
     if (!is_as_sent(panic, &wish, entry->id)) {
         fail_msg("panic %s of \"%s\" is not as it was sent", panic->id, panic->subject_id);
     }

@@ -3,9 +3,9 @@
  * is sent, and that it was acknowledged after the answer. An attempt without an answer is repeated with the
  * same id and content until there is one, across restarts of panicd.
  *
- * Rules that every answer is held against: it is durable, has the id and content that were sent, and the first
- * attempt is never told that it was a repeat. Any status but OK, UNAVAILABLE and DEADLINE_EXCEEDED breaks
- * them, above all ALREADY_EXISTS.
+ * Rules that every answer is held against: it is durable, has the id and content that were sent, and the
+ * first attempt is never told that it was a repeat. Any status but OK, UNAVAILABLE and DEADLINE_EXCEEDED
+ * breaks them, above all ALREADY_EXISTS.
  */
 #ifndef HARNESS_CREATORS_H
 #define HARNESS_CREATORS_H
@@ -39,7 +39,11 @@ struct creators;
 
 struct creators *creators_start(const struct creators_config *config);
 
-/* Waits until this many are acknowledged in all. Fails the test when that takes too long or a rule is broken. */
+/* From now on the threads rest while this many are acknowledged in all. No limit until then. */
+void creators_allow(struct creators *creators, size_t acknowledged);
+
+/* Waits until this many are acknowledged in all. Fails the test when that takes too long or a rule is broken.
+ */
 void creators_wait(struct creators *creators, size_t acknowledged);
 
 /*

@@ -30,6 +30,7 @@ struct panicd {
     bool own_folder;
     char ipc[300];
     char tcp[64];
+    char http[64];
     char store[300];
     const char *args[ARGS_MAX];
     size_t n_args;
@@ -104,6 +105,8 @@ static void spawn(struct panicd *panicd)
         if (chdir(panicd->folder) != 0) {
             _exit(1);
         }
+        /* Unless the test says otherwise: tests run side by side. */
+        setenv("PANICD_HTTP", "127.0.0.1:0", 0);
         execv(harness_panicd_path, (char *const *)panicd->args);
         _exit(127);
     }
@@ -147,16 +150,22 @@ bool panicd_logged(struct panicd *panicd, const char *text)
     return logged;
 }
 
-/* The port that was really bound stands in the log; the first, if there are several. */
-static void read_tcp_url(struct panicd *panicd)
+/* The port that was really bound stands in the log; the first, if there are several. Under lock. */
+static void read_url(const struct panicd *panicd, const char *start, char ret_url[64])
+{
+    const char *url = strstr(panicd->log, start);
+    const char *end = url != NULL ? strchr(url + 7, '"') : NULL;
+    ret_url[0] = 0;
+    if (end != NULL) {
+        snprintf(ret_url, 64, "%.*s", (int)(end - url - 7), url + 7);
+    }
+}
+
+static void read_urls(struct panicd *panicd)
 {
     pthread_mutex_lock(&panicd->lock);
-    const char *url = strstr(panicd->log, "\"url\":\"tcp://");
-    const char *end = url != NULL ? strchr(url + 7, '"') : NULL;
-    panicd->tcp[0] = 0;
-    if (end != NULL) {
-        snprintf(panicd->tcp, sizeof(panicd->tcp), "%.*s", (int)(end - url - 7), url + 7);
-    }
+    read_url(panicd, "\"url\":\"tcp://", panicd->tcp);
+    read_url(panicd, "\"url\":\"http", panicd->http);
     pthread_mutex_unlock(&panicd->lock);
 }
 
@@ -237,7 +246,7 @@ long long panicd_restart(struct panicd *panicd)
     spawn(panicd);
     panicd_wait_log(panicd, "\"event\":\"ready\"");
     int64_t ready_us = monotonic_us();
-    read_tcp_url(panicd);
+    read_urls(panicd);
     return ready_us - begin_us;
 }
 
@@ -297,6 +306,11 @@ const char *panicd_ipc(const struct panicd *panicd)
 const char *panicd_tcp(const struct panicd *panicd)
 {
     return panicd->tcp;
+}
+
+const char *panicd_http(const struct panicd *panicd)
+{
+    return panicd->http;
 }
 
 const char *panicd_folder(const struct panicd *panicd)
@@ -383,7 +397,6 @@ unsigned harness_port(void)
 
 bool harness_long(void)
 {
-    const char *set =
-        getenv("PANIC_TEST_LONG");
+    const char *set = getenv("PANIC_TEST_LONG");
     return set != NULL && set[0] != 0;
 }

@@ -49,6 +49,8 @@ void panicd_forget(struct panicd *panicd);
 
 const char *panicd_ipc(const struct panicd *panicd);
 const char *panicd_tcp(const struct panicd *panicd);
+/* "http://127.0.0.1:PORT" */
+const char *panicd_http(const struct panicd *panicd);
 const char *panicd_folder(const struct panicd *panicd);
 pid_t panicd_pid(const struct panicd *panicd);
 

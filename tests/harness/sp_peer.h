@@ -1,7 +1,7 @@
 /*
- * A peer of panicd that speaks the Scalability Protocols by hand over TCP, and so can also speak them wrongly.
- * The mappings are those of docs/protocol.md: a greeting of 8 bytes each way, then frames of a 64-bit length
- * and a body that begins with the request id.
+ * A peer of panicd that speaks the Scalability Protocols by hand over TCP, and so can also speak them
+ * wrongly. The mappings are those of docs/protocol.md: a greeting of 8 bytes each way, then frames of a
+ * 64-bit length and a body that begins with the request id.
  */
 #ifndef HARNESS_SP_PEER_H
 #define HARNESS_SP_PEER_H
@@ -35,7 +35,8 @@ void sp_send_head(int fd, uint64_t length);
 /* A whole frame: request id and body. */
 void sp_send_request(int fd, uint32_t request_id, const void *body, size_t length);
 
-/* The body of the answer behind its request id. -1 when the other side has hung up; fails the test on silence. */
+/* The body of the answer behind its request id. -1 when the other side has hung up; fails the test on
+ * silence. */
 ssize_t sp_receive_answer(int fd, uint32_t request_id, void *body, size_t size);
 
 /* Fails the test unless the other side hangs up. */

@@ -144,6 +144,33 @@ static void test_what_was_acknowledged_survives_a_restart(void **state)
     assert_string_equal(after->assignment->responder_id, "unit-42");
 }
 
+static void test_test_panics_get_simulated_responders_and_live_ones_the_others(void **state)
+{
+    struct fixture *f = *state;
+    Panic__V1__CreatePanicRequest request = PANIC__V1__CREATE_PANIC_REQUEST__INIT;
+    request.mode = PANIC__V1__PANIC_MODE__PANIC_MODE_TEST;
+    const Panic__V1__CreatePanicResponse *test;
+    struct diag diag;
+    assert_ok(panic_client_create(f->client, &request, HARNESS_PATIENCE_US, &f->arena, &test, &diag));
+
+    calls_put_responder(f->client, "real", -33.92, 18.42);
+    const Panic__V1__Panic *live = calls_create(f->client, &f->arena, NULL);
+    live = calls_wait_active(f->client, &f->arena, live->id);
+    assert_string_equal(live->assignment->responder_id, "real");
+    const Panic__V1__Panic *waiting = calls_get(f->client, &f->arena, test->panic->id);
+    assert_int_equal(waiting->stage, PANIC__V1__PANIC_STAGE__PANIC_STAGE_UNASSIGNED);
+
+    Panic__V1__PutResponderRequest put = PANIC__V1__PUT_RESPONDER_REQUEST__INIT;
+    Panic__V1__Responder simulated = PANIC__V1__RESPONDER__INIT;
+    simulated.id = (char *)"simulated";
+    simulated.simulated = true;
+    put.responder = &simulated;
+    const Panic__V1__PutResponderResponse *response;
+    assert_ok(panic_client_put_responder(f->client, &put, HARNESS_PATIENCE_US, &f->arena, &response, &diag));
+    const Panic__V1__Panic *active = calls_wait_active(f->client, &f->arena, test->panic->id);
+    assert_string_equal(active->assignment->responder_id, "simulated");
+}
+
 static void test_tcp_and_ipc_see_the_same_panic(void **state)
 {
     struct fixture *f = *state;
@@ -165,6 +192,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unknown_id_is_not_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_list_pages_through_everything_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_was_acknowledged_survives_a_restart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_test_panics_get_simulated_responders_and_live_ones_the_others,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tcp_and_ipc_see_the_same_panic, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("life", tests, NULL, NULL);

@@ -22,7 +22,8 @@ found=$(
     check src/json base
     check src/rpc base
     check src/panic base core cache store rpc
-    check src/panicd base core cache store rpc json panic
+    check src/shim base core cache store rpc json panic
+    check src/panicd base core cache store rpc json panic shim
     check clients/c base rpc
     check clients/panicctl base rpc json c
     grep -rnE '#include "[^"]*\.\./' src clients tests --include='*.c' --include='*.h' || :

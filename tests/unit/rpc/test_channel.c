@@ -48,7 +48,7 @@ static enum status get_wait(struct rpc_channel *channel, const char *id, int64_t
 static void assert_answers(struct rpc_channel *channel)
 {
     char text[64];
-    assert_ok(get_wait(channel, "echo", RIG_PATIENCE_S * US_PER_S, false, text, sizeof(text)));
+    assert_ok(get_wait(channel, "echo", RIG_PATIENCE_S * US_PER_S, true, text, sizeof(text)));
     assert_string_equal(text, "echo");
 }
 
@@ -262,8 +262,9 @@ static void *call_for_long(void *arg)
     return NULL;
 }
 
-/* Keeps a connection to a draining server, which refuses with UNAVAILABLE, until the call is made. */
-static void call_while_draining(struct rig *rig, struct caller *caller, pthread_t *thread)
+/* Keeps a connection to a draining server, which refuses with UNAVAILABLE, until the call is made. Gives the
+ * number of requests before it. */
+static uint64_t call_while_draining(struct rig *rig, struct caller *caller, pthread_t *thread)
 {
     rig_start(rig, rig_ipc(rig, "s"), 2);
     caller->channel = open_channel(rig_ipc(rig, "s"), 2);
@@ -274,6 +275,7 @@ static void call_while_draining(struct rig *rig, struct caller *caller, pthread_
     while (rpc_server_stats(rig->server).requests == before) {
         sched_yield();
     }
+    return before;
 }
 
 static void test_idempotent_call_is_repeated_until_a_server_takes_it(void **state)
@@ -281,7 +283,7 @@ static void test_idempotent_call_is_repeated_until_a_server_takes_it(void **stat
     struct rig *rig = *state;
     struct caller caller = {.idempotent = true};
     pthread_t thread;
-    call_while_draining(rig, &caller, &thread);
+    (void)call_while_draining(rig, &caller, &thread);
     rig_stop(rig);
     rig_start(rig, rig_ipc(rig, "s"), 2);
     pthread_join(thread, NULL);
@@ -295,10 +297,11 @@ static void test_other_call_is_not_repeated(void **state)
     struct rig *rig = *state;
     struct caller caller = {.idempotent = false};
     pthread_t thread;
-    call_while_draining(rig, &caller, &thread);
+    uint64_t before = call_while_draining(rig, &caller, &thread);
     pthread_join(thread, NULL);
     assert_status(caller.status, STATUS_UNAVAILABLE);
     assert_string_equal(caller.text, "the server is shutting down; send the request again");
+    assert_int_equal(rpc_server_stats(rig->server).requests, before + 1);
     rpc_channel_close(caller.channel);
 }
 

@@ -112,7 +112,7 @@ static void test_paths_that_are_almost_right_are_not_found(void **state)
     struct fixture *f = *state;
     const char *wrong[] = {"",
                            "/",
-                           GET "x",
+                           "/panic.v1.PanicService/GetPanicx",
                            "/panic.v1.PanicService/GetPani",
                            "panic.v1.PanicService/GetPanic",
                            "/panic.v1.PanicService/getPanic",

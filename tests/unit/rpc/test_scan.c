@@ -261,7 +261,8 @@ static void test_unusual_but_valid_bytes_pass_and_unpack(void **state)
 static void wrap(struct wire *wire, uint32_t number)
 {
     static struct wire inner;
-    inner = *wire;
+    inner.length = 0;
+    wire_raw(&inner, wire->data, wire->length);
     wire->length = 0;
     wire_bytes(wire, number, inner.data, inner.length);
 }
@@ -440,10 +441,13 @@ static void mutate(struct wire *wire, uint64_t *random)
 static unsigned run_mutations(const ProtobufCMessageDescriptor *descriptor, void (*make_valid)(struct wire *),
                               uint64_t seed, unsigned cases)
 {
+    static struct wire valid;
     static struct wire wire;
+    make_valid(&valid);
     unsigned passed = 0;
     for (unsigned i = 0; i < cases; i++) {
-        make_valid(&wire);
+        wire.length = 0;
+        wire_raw(&wire, valid.data, valid.length);
         mutate(&wire, &seed);
         uint8_t *copy = exact_copy(wire.data, wire.length);
         if (scan_message(descriptor, copy, wire.length, NULL, NULL) == STATUS_OK) {

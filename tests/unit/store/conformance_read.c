@@ -23,20 +23,104 @@ static void test_list_pages_in_order_of_ids(void **state)
     struct fixture *fixture = *state;
     create_many(fixture, 10);
     struct store_panic page[4];
-    struct id after;
     const struct id *from = NULL;
     unsigned seen = 0;
     size_t n;
+    struct id last;
+    bool more;
     do {
-        assert_ok(store_list(fixture->store, "acme", from, 0, 4, &fixture->arena, page, &n));
+        assert_ok(store_list(fixture->store, "acme", from, 0, 4, &fixture->arena, page, &n, &last, &more));
         for (size_t i = 0; i < n; i++) {
             struct store_panic expected = panic_of(++seen);
             assert_panic_equal(&page[i], &expected);
-            after = page[i].id;
-            from = &after;
         }
-    } while (n > 0);
+        from = &last;
+    } while (more);
     assert_int_equal(seen, 10);
+}
+
+static void test_a_page_that_ends_with_the_last_panic_says_so(void **state)
+{
+    struct fixture *fixture = *state;
+    create_many(fixture, 4);
+    struct store_panic page[5];
+    struct id last;
+    size_t n;
+    bool more;
+    for (size_t max = 1; max <= 5; max++) {
+        assert_ok(store_list(fixture->store, "acme", NULL, 0, max, &fixture->arena, page, &n, &last, &more));
+        assert_int_equal(n, max < 4 ? max : 4);
+        assert_true(id_equal(&last, &page[n - 1].id));
+        assert_int_equal(more, max < 4);
+    }
+    struct id fourth = id_of(4);
+    assert_ok(store_list(fixture->store, "acme", &fourth, 0, 5, &fixture->arena, page, &n, &last, &more));
+    assert_int_equal(n, 0);
+    assert_false(more);
+}
+
+/* Creates panics 1 to n in batches as large as may be. */
+static void create_very_many(struct fixture *fixture, unsigned n)
+{
+    static struct store_panic panics[STORE_BATCH_MAX];
+    static struct store_op ops[STORE_BATCH_MAX];
+    for (unsigned first = 1; first <= n; first += STORE_BATCH_MAX) {
+        unsigned size = n - first + 1 < STORE_BATCH_MAX ? n - first + 1 : STORE_BATCH_MAX;
+        for (unsigned i = 0; i < size; i++) {
+            panics[i] = panic_of(first + i);
+            ops[i] = create_op(fixture, &panics[i]);
+        }
+        assert_ok(store_apply(fixture->store, ops, size));
+    }
+}
+
+static void test_a_rare_status_is_looked_for_in_so_many_rows_at_a_time(void **state)
+{
+    struct fixture *fixture = *state;
+    const unsigned total = 2 * STORE_SCAN_MAX + 1;
+    create_very_many(fixture, total);
+    struct store_panic rare = panic_of(total);
+    rare = bound_next(&rare, NULL);
+    rare.status = 3;
+    assert_status(update(fixture, &rare), STATUS_OK);
+
+    struct store_panic page[5];
+    struct id last;
+    size_t n;
+    bool more;
+    assert_ok(store_list(fixture->store, "acme", NULL, 3, 5, &fixture->arena, page, &n, &last, &more));
+    struct id expected = id_of(STORE_SCAN_MAX);
+    assert_int_equal(n, 0);
+    assert_true(more);
+    assert_true(id_equal(&last, &expected));
+    struct id after = last;
+    assert_ok(store_list(fixture->store, "acme", &after, 3, 5, &fixture->arena, page, &n, &last, &more));
+    expected = id_of(2 * STORE_SCAN_MAX);
+    assert_int_equal(n, 0);
+    assert_true(more);
+    assert_true(id_equal(&last, &expected));
+    after = last;
+    assert_ok(store_list(fixture->store, "acme", &after, 3, 5, &fixture->arena, page, &n, &last, &more));
+    assert_int_equal(n, 1);
+    assert_panic_equal(&page[0], &rare);
+    assert_false(more);
+}
+
+/* As many rows as may be looked at, and none behind them. */
+static void test_a_search_that_ends_with_the_tenant_says_so(void **state)
+{
+    struct fixture *fixture = *state;
+    create_very_many(fixture, STORE_SCAN_MAX);
+    struct store_panic foreign = panic_of(STORE_SCAN_MAX + 1);
+    foreign.tenant = "acme2";
+    assert_status(create(fixture, &foreign), STATUS_OK);
+    struct store_panic page[5];
+    struct id last;
+    size_t n;
+    bool more;
+    assert_ok(store_list(fixture->store, "acme", NULL, 3, 5, &fixture->arena, page, &n, &last, &more));
+    assert_int_equal(n, 0);
+    assert_false(more);
 }
 
 static void test_list_filters_by_status(void **state)
@@ -49,12 +133,14 @@ static void test_list_filters_by_status(void **state)
     assert_status(update(fixture, &second), STATUS_OK);
     struct store_panic page[5];
     size_t n;
-    assert_ok(store_list(fixture->store, "acme", NULL, 3, 5, &fixture->arena, page, &n));
+    struct id last;
+    bool more;
+    assert_ok(store_list(fixture->store, "acme", NULL, 3, 5, &fixture->arena, page, &n, &last, &more));
     assert_int_equal(n, 1);
     assert_true(id_equal(&page[0].id, &second.id));
-    assert_ok(store_list(fixture->store, "acme", NULL, 1, 5, &fixture->arena, page, &n));
+    assert_ok(store_list(fixture->store, "acme", NULL, 1, 5, &fixture->arena, page, &n, &last, &more));
     assert_int_equal(n, 4);
-    assert_ok(store_list(fixture->store, "acme", NULL, 2, 5, &fixture->arena, page, &n));
+    assert_ok(store_list(fixture->store, "acme", NULL, 2, 5, &fixture->arena, page, &n, &last, &more));
     assert_int_equal(n, 0);
 }
 
@@ -71,16 +157,19 @@ static void test_lists_hold_nothing_of_other_tenants(void **state)
 
     struct store_panic page[5];
     size_t n;
-    assert_ok(store_list(fixture->store, "acme", NULL, 0, 5, &fixture->arena, page, &n));
+    struct id last;
+    bool more;
+    assert_ok(store_list(fixture->store, "acme", NULL, 0, 5, &fixture->arena, page, &n, &last, &more));
     assert_int_equal(n, 2);
-    assert_ok(store_list(fixture->store, "acme2", NULL, 0, 5, &fixture->arena, page, &n));
+    assert_ok(store_list(fixture->store, "acme2", NULL, 0, 5, &fixture->arena, page, &n, &last, &more));
     assert_int_equal(n, 1);
-    assert_ok(store_list(fixture->store, "acm", NULL, 0, 5, &fixture->arena, page, &n));
+    assert_ok(store_list(fixture->store, "acm", NULL, 0, 5, &fixture->arena, page, &n, &last, &more));
     assert_int_equal(n, 0);
     struct store_responder responders[2];
-    assert_ok(store_list_responders(fixture->store, "acme", NULL, 2, &fixture->arena, responders, &n));
+    assert_ok(store_list_responders(fixture->store, "acme", NULL, 2, &fixture->arena, responders, &n, &more));
     assert_int_equal(n, 0);
-    assert_ok(store_list_responders(fixture->store, "acme2", NULL, 2, &fixture->arena, responders, &n));
+    assert_ok(
+        store_list_responders(fixture->store, "acme2", NULL, 2, &fixture->arena, responders, &n, &more));
     assert_int_equal(n, 1);
     assert_string_equal(responders[0].tenant, "acme2");
 }
@@ -93,10 +182,14 @@ static void test_list_with_nearly_full_arena_is_shorter_but_not_empty(void **sta
     arena_init(&small, NULL, 0, 100);
     struct store_panic page[10];
     size_t n;
-    assert_ok(store_list(fixture->store, "acme", NULL, 0, 10, &small, page, &n));
+    struct id last;
+    bool more;
+    assert_ok(store_list(fixture->store, "acme", NULL, 0, 10, &small, page, &n, &last, &more));
     assert_in_range(n, 1, 9);
     struct store_panic first = panic_of(1);
     assert_panic_equal(&page[0], &first);
+    assert_true(id_equal(&last, &page[n - 1].id));
+    assert_true(more);
     arena_reset(&small);
 }
 
@@ -111,12 +204,15 @@ static void test_reads_with_full_arena_are_resource_exhausted(void **state)
     struct store_panic page[1];
     struct store_responder responders[1];
     size_t n;
+    struct id last;
+    bool more;
     struct id id = id_of(1);
     assert_status(store_get(fixture->store, "acme", &id, &full, page), STATUS_RESOURCE_EXHAUSTED);
     arena_reset(&full);
-    assert_status(store_list(fixture->store, "acme", NULL, 0, 1, &full, page, &n), STATUS_RESOURCE_EXHAUSTED);
+    assert_status(store_list(fixture->store, "acme", NULL, 0, 1, &full, page, &n, &last, &more),
+                  STATUS_RESOURCE_EXHAUSTED);
     arena_reset(&full);
-    assert_status(store_list_responders(fixture->store, "acme", NULL, 1, &full, responders, &n),
+    assert_status(store_list_responders(fixture->store, "acme", NULL, 1, &full, responders, &n, &more),
                   STATUS_RESOURCE_EXHAUSTED);
     arena_reset(&full);
 }
@@ -126,12 +222,17 @@ static void test_reads_out_of_bounds_are_invalid(void **state)
     struct fixture *fixture = *state;
     struct store_panic page[1];
     size_t n;
+    struct id last;
+    bool more;
     struct id id = id_of(1);
     assert_status(store_get(fixture->store, "", &id, &fixture->arena, page), STATUS_INVALID_ARGUMENT);
     assert_status(store_get(fixture->store, NULL, &id, &fixture->arena, page), STATUS_INVALID_ARGUMENT);
-    assert_status(store_list(fixture->store, "acme", NULL, 0, 0, &fixture->arena, page, &n),
+    assert_status(store_list(fixture->store, "acme", NULL, 0, 0, &fixture->arena, page, &n, &last, &more),
                   STATUS_INVALID_ARGUMENT);
-    assert_status(store_list(fixture->store, "acme", NULL, 0, STORE_PAGE_MAX + 1, &fixture->arena, page, &n),
+    struct store_key key;
+    assert_status(store_waiting(fixture->store, 0, 1, &key, &n), STATUS_INVALID_ARGUMENT);
+    assert_status(store_list(fixture->store, "acme", NULL, 0, STORE_PAGE_MAX + 1, &fixture->arena, page, &n,
+                             &last, &more),
                   STATUS_INVALID_ARGUMENT);
 }
 
@@ -193,12 +294,12 @@ static void test_waiting_lists_oldest_creation_first(void **state)
     for (unsigned i = 0; i < 4; i++) {
         struct store_panic panic = panic_of(i + 1);
         panic.create_time_us = created[i];
-        panic.waiting = i != 3;
+        panic.waiting = i != 3 ? 1 : 0;
         assert_status(create(fixture, &panic), STATUS_OK);
     }
     struct store_key keys[4];
     size_t n;
-    assert_ok(store_waiting(fixture->store, 4, keys, &n));
+    assert_ok(store_waiting(fixture->store, 1, 4, keys, &n));
     static const unsigned expected[] = {2, 3, 1};
     assert_int_equal(n, 3);
     for (size_t i = 0; i < 3; i++) {
@@ -207,12 +308,64 @@ static void test_waiting_lists_oldest_creation_first(void **state)
     }
     struct store_panic found = stored(fixture, &keys[0].id);
     found = bound_next(&found, "unit-1");
-    found.waiting = false;
+    found.waiting = 0;
     assert_status(update(fixture, &found), STATUS_OK);
-    assert_ok(store_waiting(fixture->store, 1, keys, &n));
+    assert_ok(store_waiting(fixture->store, 1, 1, keys, &n));
     assert_int_equal(n, 1);
     struct id third = id_of(3);
     assert_true(id_equal(&keys[0].id, &third));
+}
+
+/* Panic n of those in `queue`, which must be `expected`, oldest first. */
+static void assert_queue_holds(struct fixture *fixture, uint8_t queue, const unsigned *expected, size_t n)
+{
+    struct store_key keys[8];
+    size_t found;
+    assert_ok(store_waiting(fixture->store, queue, 8, keys, &found));
+    assert_int_equal(found, n);
+    for (size_t i = 0; i < n; i++) {
+        struct id id = id_of(expected[i]);
+        assert_true(id_equal(&keys[i].id, &id));
+    }
+}
+
+static void test_a_queue_lists_nothing_of_another_queue(void **state)
+{
+    struct fixture *fixture = *state;
+    /* Older ones in the other queues must not come first, nor take the place of what was asked for. */
+    static const uint8_t queues[] = {2, 1, 255, 2, 1, 0};
+    for (unsigned i = 0; i < 6; i++) {
+        struct store_panic panic = panic_of(i + 1);
+        panic.waiting = queues[i];
+        assert_status(create(fixture, &panic), STATUS_OK);
+    }
+    assert_queue_holds(fixture, 1, (const unsigned[]){2, 5}, 2);
+    assert_queue_holds(fixture, 2, (const unsigned[]){1, 4}, 2);
+    assert_queue_holds(fixture, 3, NULL, 0);
+    assert_queue_holds(fixture, 255, (const unsigned[]){3}, 1);
+    struct store_key key;
+    size_t n;
+    assert_ok(store_waiting(fixture->store, 1, 1, &key, &n));
+    assert_int_equal(n, 1);
+    struct id second = id_of(2);
+    assert_true(id_equal(&key.id, &second));
+    assert_int_equal(stored(fixture, &second).waiting, 1);
+    struct store_counts counts;
+    assert_ok(store_counts(fixture->store, 0, &counts));
+    assert_int_equal(counts.waiting, 5);
+}
+
+static void test_a_panic_that_changes_its_queue_leaves_the_old_one(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_panic panic = panic_of(1);
+    panic.waiting = 1;
+    assert_status(create(fixture, &panic), STATUS_OK);
+    panic.version = 2;
+    panic.waiting = 2;
+    assert_status(update(fixture, &panic), STATUS_OK);
+    assert_queue_holds(fixture, 1, NULL, 0);
+    assert_queue_holds(fixture, 2, (const unsigned[]){1}, 1);
 }
 
 static void test_responders_page_in_byte_order_with_what_binds_them(void **state)
@@ -230,16 +383,22 @@ static void test_responders_page_in_byte_order_with_what_binds_them(void **state
 
     struct store_responder page[3];
     size_t n;
-    assert_ok(store_list_responders(fixture->store, "acme", NULL, 3, &fixture->arena, page, &n));
+    bool more;
+    assert_ok(store_list_responders(fixture->store, "acme", NULL, 3, &fixture->arena, page, &n, &more));
     assert_int_equal(n, 3);
     assert_string_equal(page[0].id, "B");
     assert_string_equal(page[1].id, "a");
     assert_string_equal(page[2].id, "a\xff");
+    assert_true(more);
     assert_true(id_is_nil(&page[0].panic_id));
     assert_true(id_equal(&page[1].panic_id, &panic.id));
-    assert_ok(store_list_responders(fixture->store, "acme", "a\xff", 3, &fixture->arena, page, &n));
+    assert_ok(store_list_responders(fixture->store, "acme", "a\xff", 3, &fixture->arena, page, &n, &more));
     assert_int_equal(n, 1);
     assert_string_equal(page[0].id, "b");
+    assert_false(more);
+    assert_ok(store_list_responders(fixture->store, "acme", "a", 2, &fixture->arena, page, &n, &more));
+    assert_int_equal(n, 2);
+    assert_false(more);
 }
 
 struct visits {
@@ -286,7 +445,7 @@ static void test_counts_follow_the_panics(void **state)
     assert_status(update(fixture, &closed), STATUS_OK);
     struct store_panic waiting = panic_of(2);
     waiting.version = 2;
-    waiting.waiting = true;
+    waiting.waiting = 1;
     assert_status(update(fixture, &waiting), STATUS_OK);
     struct store_counts counts;
     assert_ok(store_counts(fixture->store, 6000000, &counts));
@@ -325,7 +484,10 @@ static void *read_pairs(void *ctx)
     do {
         stop = atomic_load(reading->stop);
         size_t n;
-        if (store_list(reading->store, "acme", NULL, 0, STORE_PAGE_MAX, &arena, page, &n) != STATUS_OK ||
+        struct id last;
+        bool more;
+        if (store_list(reading->store, "acme", NULL, 0, STORE_PAGE_MAX, &arena, page, &n, &last, &more) !=
+                STATUS_OK ||
             n % 2 != 0 || (stop && n != (size_t)PAIRS * 2)) {
             reading->torn = true;
         }
@@ -402,6 +564,9 @@ int run_read_conformance(void)
 {
     const struct CMUnitTest tests[] = {
         FOR_EACH_STORE(test_list_pages_in_order_of_ids),
+        FOR_EACH_STORE(test_a_page_that_ends_with_the_last_panic_says_so),
+        FOR_EACH_STORE(test_a_rare_status_is_looked_for_in_so_many_rows_at_a_time),
+        FOR_EACH_STORE(test_a_search_that_ends_with_the_tenant_says_so),
         FOR_EACH_STORE(test_list_filters_by_status),
         FOR_EACH_STORE(test_lists_hold_nothing_of_other_tenants),
         FOR_EACH_STORE(test_list_with_nearly_full_arena_is_shorter_but_not_empty),
@@ -411,6 +576,8 @@ int run_read_conformance(void)
         FOR_EACH_STORE(test_due_with_overlapping_ranges_lists_each_once),
         FOR_EACH_STORE(test_due_finds_no_closed_panic),
         FOR_EACH_STORE(test_waiting_lists_oldest_creation_first),
+        FOR_EACH_STORE(test_a_queue_lists_nothing_of_another_queue),
+        FOR_EACH_STORE(test_a_panic_that_changes_its_queue_leaves_the_old_one),
         FOR_EACH_STORE(test_responders_page_in_byte_order_with_what_binds_them),
         FOR_EACH_STORE(test_all_responders_visits_every_tenant),
         FOR_EACH_STORE(test_counts_follow_the_panics),

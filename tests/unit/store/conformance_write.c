@@ -10,7 +10,7 @@ static void test_get_returns_what_was_created(void **state)
 {
     struct fixture *fixture = *state;
     struct store_panic panic = panic_of(1);
-    panic.waiting = true;
+    panic.waiting = 1;
     panic.attempts = UINT32_MAX;
     panic.responder_id = "unit-9";
     panic.assign_time_us = 5;
@@ -42,7 +42,8 @@ static void test_store_keeps_copies_of_what_it_was_given(void **state)
     assert_memory_equal(got.content.data, "content", 7);
     struct store_responder listed[1];
     size_t n;
-    assert_ok(store_list_responders(fixture->store, "acme", NULL, 1, &fixture->arena, listed, &n));
+    bool more;
+    assert_ok(store_list_responders(fixture->store, "acme", NULL, 1, &fixture->arena, listed, &n, &more));
     assert_string_equal(listed[0].id, "unit-1");
 }
 
@@ -153,7 +154,7 @@ static void test_update_replaces_the_mutable_part_only(void **state)
                                .version = 2,
                                .status = 3,
                                .stage = 4,
-                               .waiting = true,
+                               .waiting = 1,
                                .attempts = 7,
                                .update_time_us = 12,
                                .responder_id = "unit-1",
@@ -376,7 +377,8 @@ static void test_put_responder_inserts_then_replaces(void **state)
     assert_status(put(fixture, &responder), STATUS_OK);
     struct store_responder listed[2];
     size_t n;
-    assert_ok(store_list_responders(fixture->store, "acme", NULL, 2, &fixture->arena, listed, &n));
+    bool more;
+    assert_ok(store_list_responders(fixture->store, "acme", NULL, 2, &fixture->arena, listed, &n, &more));
     assert_int_equal(n, 1);
     assert_int_equal(listed[0].state, 2);
     assert_true(listed[0].location.lat == 1.5);
@@ -413,7 +415,8 @@ static void test_place_0_0_is_not_an_unknown_place(void **state)
     assert_status(put(fixture, &nowhere), STATUS_OK);
     struct store_responder listed[2];
     size_t n;
-    assert_ok(store_list_responders(fixture->store, "acme", NULL, 2, &fixture->arena, listed, &n));
+    bool more;
+    assert_ok(store_list_responders(fixture->store, "acme", NULL, 2, &fixture->arena, listed, &n, &more));
     assert_int_equal(n, 2);
     assert_true(listed[0].location.known);
     assert_true(listed[0].location.lat == 0 && listed[0].location.lng == 0);

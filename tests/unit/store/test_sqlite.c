@@ -4,6 +4,7 @@
  */
 #include "fixture.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@ static void test_reopen_finds_everything(void **state)
 {
     struct fixture *fixture = *state;
     struct store_panic panic = panic_of(1);
-    panic.waiting = true;
+    panic.waiting = 1;
     struct store_responder responder = responder_of("unit-1");
     assert_status(create(fixture, &panic), STATUS_OK);
     assert_status(put(fixture, &responder), STATUS_OK);
@@ -30,7 +31,8 @@ static void test_reopen_finds_everything(void **state)
     struct store_event events[1];
     struct store_counts counts;
     size_t n;
-    assert_ok(store_list_responders(fixture->store, "acme", NULL, 1, &fixture->arena, responders, &n));
+    bool more;
+    assert_ok(store_list_responders(fixture->store, "acme", NULL, 1, &fixture->arena, responders, &n, &more));
     assert_int_equal(n, 1);
     assert_true(id_equal(&responders[0].panic_id, &panic.id));
     assert_ok(store_events(fixture->store, "acme", &panic.id, 0, 1, &fixture->arena, events, &n));
@@ -184,6 +186,106 @@ static void test_no_query_sorts_or_scans_the_panics(void **state)
     }
 }
 
+/* Closed panics, so that nothing but the tenant's size changes. */
+static void create_closed(struct fixture *fixture, unsigned first, unsigned n)
+{
+    static struct store_panic panics[STORE_BATCH_MAX];
+    static struct store_op ops[STORE_BATCH_MAX];
+    for (unsigned i = 0; i < n; i += STORE_BATCH_MAX) {
+        for (unsigned k = 0; k < STORE_BATCH_MAX; k++) {
+            panics[k] = panic_of(first + i + k);
+            panics[k].next_action_at_us = 0;
+            ops[k] = create_op(fixture, &panics[k]);
+        }
+        assert_ok(store_apply(fixture->store, ops, STORE_BATCH_MAX));
+        arena_reset(&fixture->arena);
+    }
+}
+
+/* Every read that serves a request or a scan, each asking for what is rare or not there. */
+static void read_everything(struct fixture *fixture)
+{
+    static struct store_panic panics[10];
+    struct store_responder responders[10];
+    struct store_event events[10];
+    struct store_key keys[10];
+    struct store_counts counts;
+    struct store *store = fixture->store;
+    struct arena *arena = &fixture->arena;
+    struct id id = id_of(1);
+    size_t n;
+    bool more;
+    assert_ok(store_get(store, "acme", &id, arena, &panics[0]));
+    assert_ok(store_list(store, "acme", NULL, 9, 10, arena, panics, &n, &id, &more));
+    assert_ok(store_list(store, "acme", NULL, 0, 10, arena, panics, &n, &id, &more));
+    assert_ok(store_list_responders(store, "acme", NULL, 10, arena, responders, &n, &more));
+    assert_ok(store_events(store, "acme", &id, 0, 10, arena, events, &n));
+    assert_ok(store_due(store, 1, INT64_MAX, 10, keys, &n));
+    assert_ok(store_waiting(store, 1, 10, keys, &n));
+    assert_ok(store_counts(store, 1, &counts));
+    arena_reset(arena);
+}
+
+/* Steps of SQLite's machine that the readers have taken since they were last asked. */
+static int64_t steps_of_readers(struct fixture *fixture)
+{
+    struct sqlite_store *sqlite = (struct sqlite_store *)fixture->store;
+    int64_t steps = 0;
+    for (size_t i = 0; i < READERS_MAX; i++) {
+        for (size_t k = 0; k < read_statements_n; k++) {
+            steps += sqlite3_stmt_status(sqlite->readers[i].statements[k], SQLITE_STMTSTATUS_VM_STEP, 1);
+        }
+    }
+    return steps;
+}
+
+/* A plan does not tell a search for one row from one through a whole tenant; what it costs does. */
+static void test_no_read_takes_more_steps_in_a_larger_tenant(void **state)
+{
+    struct fixture *fixture = *state;
+    const unsigned n = (STORE_SCAN_MAX / STORE_BATCH_MAX + 1) * STORE_BATCH_MAX;
+    create_closed(fixture, 1, n);
+    steps_of_readers(fixture);
+    read_everything(fixture);
+    int64_t steps = steps_of_readers(fixture);
+    assert_true(steps > STORE_SCAN_MAX);
+    create_closed(fixture, 1 + n, n);
+    read_everything(fixture);
+    assert_int_equal(steps_of_readers(fixture), steps);
+}
+
+/* Overwrites every page of the database but the first, behind the back of who has it open. */
+static void damage_tables(const struct fixture *fixture)
+{
+    uint8_t page[4096];
+    memset(page, 0xee, sizeof(page));
+    int fd = open(fixture->path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    off_t size = lseek(fd, 0, SEEK_END);
+    assert_true(size > (off_t)sizeof(page));
+    for (off_t at = sizeof(page); at < size; at += (off_t)sizeof(page)) {
+        assert_int_equal(pwrite(fd, page, sizeof(page), at), sizeof(page));
+    }
+    close(fd);
+}
+
+static void test_a_read_that_finds_damage_is_internal(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_panic panic = panic_of(1);
+    assert_status(create(fixture, &panic), STATUS_OK);
+    /* Closing brings the log into the database, so that the readers find the rows there. */
+    fixture_reopen(fixture);
+    damage_tables(fixture);
+    struct store_panic got;
+    struct id last;
+    size_t n;
+    bool more;
+    assert_status(store_get(fixture->store, "acme", &panic.id, &fixture->arena, &got), STATUS_INTERNAL);
+    assert_status(store_list(fixture->store, "acme", NULL, 0, 1, &fixture->arena, &got, &n, &last, &more),
+                  STATUS_INTERNAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +297,9 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_log_stays_short, setup_sqlite, teardown),
         cmocka_unit_test_setup_teardown(test_no_query_sorts_or_scans_the_panics, setup_sqlite, teardown),
+        cmocka_unit_test_setup_teardown(test_no_read_takes_more_steps_in_a_larger_tenant, setup_sqlite,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_read_that_finds_damage_is_internal, setup_sqlite, teardown),
     };
     return cmocka_run_group_tests_name("store: sqlite", tests, NULL, NULL);
 }

@@ -1,0 +1,77 @@
+/*
+ * The gate of one loop: what stands between the sockets and evhttp. It knows every connection from its first
+ * moment; looks at each head before evhttp does (head.h); keeps the deadlines, which are absolute, where
+ * evhttp only knows inactivity; and holds the caps. Everything here is called on the loop's thread, except
+ * that gate_shared is used by all loops.
+ */
+#ifndef SHIM_GATE_H
+#define SHIM_GATE_H
+
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <openssl/ssl.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include "base/metrics.h"
+#include "shim/addresses.h"
+#include "shim/shim.h"
+
+/* Of all loops. */
+struct gate_shared {
+    struct shim_limits limits;
+    SSL_CTX *tls;
+    struct addresses *addresses;
+    atomic_uint connections;
+    struct counter connections_total;
+    struct counter connections_refused;
+    struct counter guarded;
+};
+
+struct peer;
+TAILQ_HEAD(peer_list, peer);
+
+struct gate {
+    struct gate_shared *shared;
+    /* Called when a connection ends while its request, which has an owner, has no answer yet. */
+    void (*gone)(struct peer *peer);
+    void *loop;
+
+    struct event *attend;
+    struct event *tick;
+    struct peer_list peers;
+    /* Peers to be looked after as soon as evhttp has returned to the loop. */
+    struct peer_list waiting;
+    /* By file descriptor. */
+    struct peer **by_fd;
+    size_t by_fd_size;
+    /* Connections with a request or an answer under way. */
+    unsigned n_busy;
+};
+
+MUST_USE enum status gate_init(struct gate *gate, struct event_base *base, struct gate_shared *shared,
+                               void (*gone)(struct peer *peer), void *loop);
+/* After evhttp_free(), which ends the connections. */
+void gate_release(struct gate *gate);
+
+/* For evhttp_set_bevcb(), with the gate as argument. */
+struct bufferevent *gate_new_connection(struct event_base *base, void *gate);
+
+/* evhttp has read a request: whose it is. NULL for a connection that the gate does not know, which is to be
+ * closed. */
+struct peer *gate_begin_request(struct gate *gate, struct evhttp_request *request);
+
+/* The answer is about to be given to evhttp. */
+void gate_begin_answer(struct peer *peer, struct evhttp_request *request);
+
+/* What the owner of the request under way has to remember. */
+void gate_set_owner(struct peer *peer, void *owner);
+void *gate_owner(const struct peer *peer);
+/* As given to gate_init(). */
+void *gate_loop(const struct peer *peer);
+
+/* Closes connections that wait for a request. */
+void gate_close_resting(struct gate *gate);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * Refusing: the gate takes the bufferevent's callbacks away from evhttp, writes the answer itself, sends FIN,
+ * and goes on reading for a moment, since a close with bytes unread would destroy the answer on its way (RFC
+ * 9112, section 9.6).
+ */
+#include "shim/peer.h"
+
+#include <assert.h>
+#include <event2/buffer.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "shim/http_status.h"
+
+void peer_set_phase(struct peer *peer, enum phase phase, int64_t deadline_us)
+{
+    bool was_busy = peer->phase == BUSY || peer->phase == SENDING;
+    bool is_busy = phase == BUSY || phase == SENDING;
+    peer->gate->n_busy += is_busy ? 1 : 0;
+    peer->gate->n_busy -= was_busy ? 1 : 0;
+    peer->phase = phase;
+    peer->deadline_us = deadline_us;
+}
+
+size_t peer_refusal_text(const struct refusal *why, char text[PEER_REFUSAL_SIZE])
+{
+    char body[PEER_REFUSAL_SIZE / 2];
+    int body_length = snprintf(body, sizeof(body), "{\"error\":\"%s\",\"code\":\"%s\"}", why->text,
+                               connect_code_of(why->status));
+    int length = snprintf(text, PEER_REFUSAL_SIZE,
+                          "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+                          "%sConnection: close\r\n\r\n%s",
+                          why->http_status, http_phrase(why->http_status), body_length,
+                          why->http_status == 503 ? "Retry-After: 1\r\n" : "", body);
+    assert(length > 0 && length < PEER_REFUSAL_SIZE);
+    return (size_t)length;
+}
+
+static void refusal_written(struct bufferevent *bufferevent, void *arg)
+{
+    struct peer *peer = arg;
+    if (evbuffer_get_length(bufferevent_get_output(bufferevent)) == 0) {
+        shutdown(peer->fd, SHUT_WR);
+    }
+}
+
+static void refusal_ended(struct bufferevent *bufferevent, short what, void *arg)
+{
+    const struct peer *peer = arg;
+    (void)bufferevent;
+    (void)what;
+    evhttp_connection_free(peer->connection);
+}
+
+void peer_refuse(struct peer *peer, const struct refusal *why)
+{
+    struct bufferevent *bufferevent = peer->bufferevent;
+    struct evbuffer *output = bufferevent_get_output(bufferevent);
+    counter_add(&peer->gate->shared->guarded, 1);
+    log_debug("request guarded", log_int("status", why->http_status), log_str("reason", why->text));
+    peer_set_phase(peer, REFUSED, monotonic_us() + PEER_LINGER_US);
+    peer->why = NULL;
+    bufferevent_setcb(bufferevent, NULL, refusal_written, refusal_ended, peer);
+    evbuffer_unfreeze(output, 1);
+    evbuffer_drain(output, evbuffer_get_length(output));
+    evbuffer_freeze(output, 1);
+    evbuffer_drain(bufferevent_get_input(bufferevent), SIZE_MAX);
+    char text[PEER_REFUSAL_SIZE];
+    evbuffer_add(output, text, peer_refusal_text(why, text));
+    bufferevent_enable(bufferevent, EV_READ | EV_WRITE);
+}

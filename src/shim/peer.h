@@ -1,0 +1,47 @@
+/* Within gate: one connection, and how it is refused. */
+#ifndef SHIM_PEER_H
+#define SHIM_PEER_H
+
+#include "shim/gate.h"
+#include "shim/head.h"
+
+/* How long after a refusal the client may go on sending. */
+#define PEER_LINGER_US (2 * US_PER_S)
+#define PEER_REFUSAL_SIZE 512
+
+enum phase { NEW, HEAD, BODY, BUSY, SENDING, RESTING, REFUSED };
+
+struct peer {
+    struct gate *gate;
+    TAILQ_ENTRY(peer) in_peers;
+    TAILQ_ENTRY(peer) in_waiting;
+    bool is_waiting;
+    struct bufferevent *bufferevent;
+    /* NULL until evhttp has made it. */
+    struct evhttp_connection *connection;
+    int fd;
+    enum phase phase;
+    /* Monotonic; 0 = none. */
+    int64_t deadline_us;
+    struct evbuffer *held;
+    size_t scanned;
+    /* Of a chunked body, framing included. */
+    size_t body_bytes;
+    bool is_chunked;
+    /* A refusal that has not been written yet. */
+    const struct refusal *why;
+    bool is_counted;
+    struct address_key address;
+    void *owner;
+};
+
+/* A deadline of 0 is none. */
+void peer_set_phase(struct peer *peer, enum phase phase, int64_t deadline_us);
+
+/* Not from within a callback of its buffers. */
+void peer_refuse(struct peer *peer, const struct refusal *why);
+
+/* The whole answer. Returns its length. */
+size_t peer_refusal_text(const struct refusal *why, char text[PEER_REFUSAL_SIZE]);
+
+#endif

@@ -1,0 +1,61 @@
+#include "shim/reply.h"
+
+#include <event2/buffer.h>
+#include <stdio.h>
+
+#include "shim/http_status.h"
+
+#define REQUEST_ID_MAX 128
+
+static bool is_printable(const char *text)
+{
+    size_t n = 0;
+    while (n <= REQUEST_ID_MAX && text[n] > 0x20 && text[n] < 0x7F) {
+        n++;
+    }
+    return n > 0 && n <= REQUEST_ID_MAX && text[n] == 0;
+}
+
+static void write_head(struct evhttp_request *evhttp, const struct answer *answer)
+{
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(evhttp);
+    if (answer->content_type != NULL) {
+        evhttp_add_header(headers, "Content-Type", answer->content_type);
+    }
+    for (size_t i = 0; i < answer->n_headers; i++) {
+        evhttp_add_header(headers, answer->headers[i].name, answer->headers[i].value);
+    }
+    evhttp_add_header(headers, "Cache-Control", "no-store");
+    evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+    if (answer->close) {
+        evhttp_add_header(headers, "Connection", "close");
+    }
+}
+
+static void write_body(const struct request *request, const struct answer *answer)
+{
+    if (request->method != HTTP_HEAD) {
+        evbuffer_add(evhttp_request_get_output_buffer(request->evhttp), answer->body, answer->length);
+        return;
+    }
+    char length[24];
+    snprintf(length, sizeof(length), "%zu", answer->length);
+    evhttp_add_header(evhttp_request_get_output_headers(request->evhttp), "Content-Length", length);
+}
+
+void reply_send(const struct edge *edge, const struct request *request, struct answer *answer,
+                const char *traceparent)
+{
+    const char *id = request_header(request, "X-Request-Id");
+    if (id != NULL && is_printable(id)) {
+        answer_add_header(answer, "X-Request-Id", id);
+    }
+    if (traceparent[0] != 0) {
+        answer_add_header(answer, "Traceparent", traceparent);
+    }
+    cors_add_headers(&edge->origins, request, answer);
+    write_head(request->evhttp, answer);
+    write_body(request, answer);
+    gate_begin_answer(request->peer, request->evhttp);
+    evhttp_send_reply(request->evhttp, answer->http_status, http_phrase(answer->http_status), NULL);
+}

@@ -1,0 +1,142 @@
+#include "shim/routes.h"
+
+#include <string.h>
+
+#include "shim/connect.h"
+#include "shim/panic_routes.h"
+
+struct route {
+    const char *path;
+    /* Anything without a further '/' may stand behind the path. */
+    bool is_prefix;
+    /* enum http_method, or-ed, and as Allow says it. */
+    unsigned methods;
+    const char *allow;
+    /* One of the two. Answered at once, on the loop's thread, must not block: */
+    void (*answer)(const struct edge *edge, const struct request *request, struct arena *arena,
+                   struct answer *ret_answer);
+    /* Or a call of a method: */
+    const struct exchange_kind *kind;
+    struct rpc_method *(*method)(const struct edge *edge);
+};
+
+#define READ_METHODS (HTTP_GET | HTTP_HEAD)
+#define READ_ALLOW "GET, HEAD"
+#define OK_BODY "{\"status\":\"OK\"}"
+#define NOT_SERVING_BODY "{\"status\":\"NOT_SERVING\"}"
+
+static void answer_alive(const struct edge *edge, const struct request *request, struct arena *arena,
+                         struct answer *answer)
+{
+    (void)edge;
+    (void)request;
+    (void)arena;
+    answer_body(answer, 200, "application/json", OK_BODY, strlen(OK_BODY));
+}
+
+static void answer_ready(const struct edge *edge, const struct request *request, struct arena *arena,
+                         struct answer *answer)
+{
+    (void)request;
+    (void)arena;
+    if (atomic_load_explicit(&edge->health->serving, memory_order_acquire)) {
+        answer_body(answer, 200, "application/json", OK_BODY, strlen(OK_BODY));
+        return;
+    }
+    answer_body(answer, 503, "application/json", NOT_SERVING_BODY, strlen(NOT_SERVING_BODY));
+    answer_add_header(answer, "Retry-After", "1");
+}
+
+static struct rpc_method *create_panic(const struct edge *edge)
+{
+    return edge->create_panic;
+}
+
+static struct rpc_method *get_panic(const struct edge *edge)
+{
+    return edge->get_panic;
+}
+
+static const struct route routes[] = {
+    {.path = "/panic",
+     .methods = HTTP_POST,
+     .allow = "POST",
+     .kind = &panic_routes_create,
+     .method = create_panic},
+    {.path = "/panic/",
+     .is_prefix = true,
+     .methods = READ_METHODS,
+     .allow = READ_ALLOW,
+     .kind = &panic_routes_get,
+     .method = get_panic},
+    {.path = "/health", .methods = READ_METHODS, .allow = READ_ALLOW, .answer = answer_alive},
+    {.path = "/livez", .methods = READ_METHODS, .allow = READ_ALLOW, .answer = answer_alive},
+    {.path = "/readyz", .methods = READ_METHODS, .allow = READ_ALLOW, .answer = answer_ready},
+};
+
+void edge_init(struct edge *edge, const struct rpc_router *router)
+{
+    static const char create[] = "/panic.v1.PanicService/CreatePanic";
+    static const char get[] = "/panic.v1.PanicService/GetPanic";
+    edge->router = router;
+    edge->create_panic = rpc_router_find(router, create, sizeof(create) - 1);
+    edge->get_panic = rpc_router_find(router, get, sizeof(get) - 1);
+}
+
+static bool matches(const struct route *route, const char *path)
+{
+    if (!route->is_prefix) {
+        return strcmp(route->path, path) == 0;
+    }
+    size_t length = strlen(route->path);
+    return strncmp(route->path, path, length) == 0 && path[length] != 0 && strchr(path + length, '/') == NULL;
+}
+
+static void refuse(const struct request *request, int http_status, enum status status, const char *text,
+                   struct arena *arena, struct answer *answer)
+{
+    answer_error(answer, answer_plain_style(request_header(request, "Accept")), http_status, status, text,
+                 arena);
+}
+
+static void plan_route(const struct edge *edge, const struct route *route, const struct request *request,
+                       struct arena *arena, struct plan *plan)
+{
+    if ((request->method & route->methods) == 0) {
+        answer_add_header(&plan->answer, "Allow", route->allow);
+        refuse(request, 405, STATUS_UNIMPLEMENTED, "this path does not take this method", arena,
+               &plan->answer);
+    } else if (route->kind == NULL) {
+        route->answer(edge, request, arena, &plan->answer);
+    } else if (route->method(edge) == NULL) {
+        refuse(request, 0, STATUS_UNIMPLEMENTED, "not implemented by this server", arena, &plan->answer);
+    } else {
+        plan->kind = route->kind;
+        plan->method = route->method(edge);
+        plan->is_read = (route->methods & HTTP_POST) == 0;
+    }
+}
+
+void routes_plan(const struct edge *edge, const struct request *request, struct arena *arena,
+                 struct plan *plan)
+{
+    *plan = (struct plan){0};
+    if (cors_check(&edge->origins, request) == CORS_REFUSED) {
+        refuse(request, 0, STATUS_PERMISSION_DENIED, "pages of this origin may not call this server", arena,
+               &plan->answer);
+        return;
+    }
+    if (cors_is_preflight(request)) {
+        cors_answer_preflight(&plan->answer);
+        return;
+    }
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        if (matches(&routes[i], request->path)) {
+            plan_route(edge, &routes[i], request, arena, plan);
+            return;
+        }
+    }
+    if (!connect_plan(edge, request, arena, plan)) {
+        refuse(request, 0, STATUS_NOT_FOUND, "there is nothing at this path", arena, &plan->answer);
+    }
+}

@@ -1,0 +1,70 @@
+#!/bin/sh
+# The ring against other queues, in one run: rounds in turn, medians, ratios, and a plot.
+#
+#     sh tests/bench/ring/run.sh                  about five minutes; the plot goes to docs/queue.png
+#     sh tests/bench/ring/run.sh --quick          about two minutes; the plot goes to build/queue-quick.png
+#
+# The machine should have nothing else to do.
+set -eu
+cd "$(dirname "$0")/../../.."
+. src/build.sh
+
+rounds=5
+items=2000000
+timed=4000000
+halted_ms=500
+plot=docs/queue.png
+case ${1-} in
+'') ;;
+--quick)
+    rounds=5
+    items=1000000
+    timed=1000000
+    halted_ms=100
+    plot=build/queue-quick.png
+    ;;
+*)
+    echo "Usage: sh tests/bench/ring/run.sh [--quick]" >&2
+    exit 64
+    ;;
+esac
+
+need_packages libck-dev gnuplot-nox
+if [ -f build/release/build.ninja ]; then
+    # Concurrency Kit may have come after the last configuration.
+    cmake --preset release >/dev/null
+fi
+build release bench_ring bench_ring_halted >/dev/null
+bench=build/release/tests/bench/ring/bench_ring
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+trap 'exit 1' INT TERM
+results=$folder/results
+
+round=0
+while [ "$round" -lt "$rounds" ]; do
+    round=$((round + 1))
+    for sides in 1 2 4 8; do
+        for queue in scq vyukov ck mutex; do
+            "$bench" throughput "$queue" "$sides" "$items" >>"$results"
+            "$bench" parking "$queue" "$sides" "$((items / 4))" >>"$results"
+        done
+    done
+    for queue in scq vyukov ck mutex; do
+        "$bench" latency "$queue" 4 "$timed" >>"$results"
+    done
+    for queue in scq vyukov ck mutex; do
+        "${bench}_halted" "$queue" none "$halted_ms" >>"$results"
+        step=0
+        while "${bench}_halted" "$queue" "$step" "$halted_ms" >>"$results"; do
+            step=$((step + 1))
+        done
+    done
+done
+
+awk -f tests/bench/ring/table.awk "$results"
+awk -v plot=1 -f tests/bench/ring/table.awk "$results" >"$folder/plot.dat"
+gnuplot -e "data='$folder/plot.dat'; picture='$plot'" tests/bench/ring/plot.gp
+echo
+echo "Plot: $plot"

@@ -1,0 +1,531 @@
+/* The seed's routes against a real panicd: each answer's shape, each way to get them wrong. */
+#include "harness/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "harness/calls.h"
+#include "harness/http_client.h"
+#include "harness/panicd.h"
+
+#define JSON_TYPE "Content-Type: application/json\r\n"
+#define PRESS                                                                                                \
+    "{\"location\":{\"lat\":-33.9,\"lng\":18.4},\"metadata\":{\"triggerSource\":\"mobile-app\",\"level\":2}" \
+    "}"
+
+static struct panicd *panicd;
+static const char *url;
+
+static int set_up(void **state)
+{
+    (void)state;
+    panicd = panicd_start(NULL);
+    url = panicd_http(panicd);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    panicd_end(panicd);
+    return 0;
+}
+
+static void post(const char *headers, const char *body, struct http_answer *answer)
+{
+    http_call(url, "POST", "/panic", headers, body, answer);
+}
+
+static void expect_refused(const char *body, int status, const char *text)
+{
+    struct http_answer answer;
+    post(JSON_TYPE, body, &answer);
+    http_expect(&answer, status, "error", text);
+}
+
+static json_t *take_json(struct http_answer *answer, int status)
+{
+    if (answer->status != status) {
+        fail_msg("expected %d, got %s%s", status, answer->head, answer->body);
+    }
+    json_t *json = http_json(answer);
+    http_answer_free(answer);
+    return json;
+}
+
+static json_t *create(const char *headers, const char *body)
+{
+    struct http_answer answer;
+    post(headers, body, &answer);
+    return take_json(&answer, 202);
+}
+
+static const char *text_of(const json_t *json, const char *member)
+{
+    const char *text = json_string_value(json_object_get(json, member));
+    assert_non_null(text);
+    return text;
+}
+
+static json_t *get_panic(const char *id)
+{
+    char target[64];
+    struct http_answer answer;
+    snprintf(target, sizeof(target), "/panic/%s", id);
+    http_call(url, "GET", target, "", NULL, &answer);
+    return take_json(&answer, 200);
+}
+
+static double number_in(const json_t *json, const char *object, const char *member)
+{
+    return json_number_value(json_object_get(json_object_get(json, object), member));
+}
+
+/* ---- what is promised ---- */
+
+static void test_create_has_exactly_the_promised_shape(void **state)
+{
+    (void)state;
+    int64_t before_ms = clock_wall_us(clock_system()) / US_PER_MS;
+    json_t *json = create(JSON_TYPE, PRESS);
+    struct id id;
+    assert_ok(id_parse(text_of(json, "id"), &id));
+    json_int_t timestamp = json_integer_value(json_object_get(json, "timestamp"));
+    assert_true(timestamp >= before_ms - 1000 && timestamp <= before_ms + 30000);
+    assert_string_equal(text_of(json, "status"), "processing");
+    assert_true(number_in(json, "location", "lat") == -33.9 && number_in(json, "location", "lng") == 18.4);
+    assert_string_equal(text_of(json_object_get(json, "metadata"), "triggerSource"), "mobile-app");
+    assert_true(number_in(json, "metadata", "level") == 2);
+    assert_int_equal(json_object_size(json), 5);
+    assert_int_equal(json_object_size(json_object_get(json, "location")), 2);
+    json_decref(json);
+}
+
+static void test_get_answers_with_what_was_created(void **state)
+{
+    (void)state;
+    json_t *created = create(JSON_TYPE, PRESS);
+    json_t *read = get_panic(text_of(created, "id"));
+    assert_true(json_equal(created, read));
+    json_decref(created);
+    json_decref(read);
+}
+
+static void test_location_header_leads_to_the_panic(void **state)
+{
+    (void)state;
+    struct http_answer answer;
+    post(JSON_TYPE, PRESS, &answer);
+    char target[64];
+    snprintf(target, sizeof(target), "%s", http_header(&answer, "Location"));
+    json_t *created = take_json(&answer, 202);
+    http_call(url, "GET", target, "", NULL, &answer);
+    json_t *read = take_json(&answer, 200);
+    assert_string_equal(text_of(created, "id"), text_of(read, "id"));
+    json_decref(created);
+    json_decref(read);
+}
+
+static void test_dispatched_panic_names_its_responder(void **state)
+{
+    (void)state;
+    struct panic_client *client = calls_connect(panicd_ipc(panicd));
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 1024 * 1024);
+    calls_put_responder(client, "unit-42", -33.92, 18.42);
+    json_t *created = create(JSON_TYPE, "{\"location\":{\"lat\":-33.9,\"lng\":18.4},"
+                                        "\"metadata\":{\"responder\":\"mine\",\"note\":\"n\"}}");
+    calls_wait_active(client, &arena, text_of(created, "id"));
+    json_t *read = get_panic(text_of(created, "id"));
+    const json_t *metadata = json_object_get(read, "metadata");
+    assert_string_equal(text_of(read, "status"), "active");
+    assert_string_equal(text_of(metadata, "responder"), "unit-42");
+    assert_string_equal(text_of(metadata, "note"), "n");
+    json_int_t dispatched = json_integer_value(json_object_get(metadata, "dispatchedAt"));
+    assert_true(dispatched >= json_integer_value(json_object_get(read, "timestamp")));
+    json_decref(created);
+    json_decref(read);
+    arena_reset(&arena);
+    panic_client_close(client);
+}
+
+static void test_missing_content_type_is_taken_as_json(void **state)
+{
+    (void)state;
+    json_decref(create("", PRESS));
+}
+
+static void test_other_fields_of_the_request_are_taken(void **state)
+{
+    (void)state;
+    json_t *json = create(JSON_TYPE, "{\"id\":\"018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41\",\"subjectId\":\"s\","
+                                     "\"device_id\":\"d\",\"mode\":\"PANIC_MODE_TEST\","
+                                     "\"pressedAt\":\"2026-01-31T12:00:00Z\"}");
+    assert_string_equal(text_of(json, "id"), "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41");
+    assert_true(json_is_null(json_object_get(json, "location")));
+    assert_int_equal(json_object_size(json_object_get(json, "metadata")), 0);
+    json_decref(json);
+}
+
+static void test_health_routes(void **state)
+{
+    (void)state;
+    static const char *const targets[] = {"/health", "/livez", "/readyz", "/health?from=probe"};
+    for (size_t i = 0; i < 4; i++) {
+        struct http_answer answer;
+        http_call(url, "GET", targets[i], "", NULL, &answer);
+        assert_string_equal(answer.body, "{\"status\":\"OK\"}");
+        http_expect(&answer, 200, "status", "OK");
+    }
+}
+
+static void test_head_has_the_length_and_no_body(void **state)
+{
+    (void)state;
+    int fd = http_connect(url, NULL);
+    struct http_answer answer;
+    http_send(fd, "HEAD /health HTTP/1.1\r\nHost: test\r\n\r\n");
+    http_receive_head(fd, &answer);
+    assert_int_equal(answer.status, 200);
+    assert_string_equal(http_header(&answer, "Content-Length"), "15");
+    http_send(fd, "GET /health HTTP/1.1\r\nHost: test\r\n\r\n");
+    http_receive(fd, &answer);
+    http_expect(&answer, 200, "status", "OK");
+    close(fd);
+}
+
+static void test_what_http_stored_nng_reads(void **state)
+{
+    (void)state;
+    json_t *created = create(JSON_TYPE, PRESS);
+    struct panic_client *client = calls_connect(panicd_ipc(panicd));
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 1024 * 1024);
+    const Panic__V1__Panic *panic = calls_get(client, &arena, text_of(created, "id"));
+    assert_true(panic->durable && panic->location->lat == -33.9);
+    arena_reset(&arena);
+    panic_client_close(client);
+    json_decref(created);
+}
+
+/* ---- repeats ---- */
+
+static void test_idempotency_key_makes_a_repeat_the_same_panic(void **state)
+{
+    (void)state;
+    const char *headers = JSON_TYPE "Idempotency-Key: press-1\r\n";
+    json_t *first = create(headers, PRESS);
+    struct http_answer answer;
+    post(headers, PRESS, &answer);
+    assert_string_equal(http_header(&answer, "Idempotent-Replayed"), "true");
+    json_t *second = take_json(&answer, 202);
+    assert_string_equal(text_of(first, "id"), text_of(second, "id"));
+    assert_true(json_equal(json_object_get(first, "timestamp"), json_object_get(second, "timestamp")));
+    json_decref(first);
+    json_decref(second);
+}
+
+static void test_other_keys_and_none_are_other_panics(void **state)
+{
+    (void)state;
+    json_t *first = create(JSON_TYPE "Idempotency-Key: press-2\r\n", PRESS);
+    json_t *second = create(JSON_TYPE "Idempotency-Key: press-3\r\n", PRESS);
+    json_t *third = create(JSON_TYPE, PRESS);
+    json_t *fourth = create(JSON_TYPE, PRESS);
+    assert_string_not_equal(text_of(first, "id"), text_of(second, "id"));
+    assert_string_not_equal(text_of(third, "id"), text_of(fourth, "id"));
+    json_decref(first);
+    json_decref(second);
+    json_decref(third);
+    json_decref(fourth);
+}
+
+static void test_key_with_other_content_is_refused(void **state)
+{
+    (void)state;
+    struct http_answer answer;
+    json_decref(create(JSON_TYPE "Idempotency-Key: press-4\r\n", PRESS));
+    post(JSON_TYPE "Idempotency-Key: press-4\r\n", "{}", &answer);
+    http_expect(&answer, 409, "code", "already_exists");
+}
+
+static void test_id_in_the_body_wins_over_the_key(void **state)
+{
+    (void)state;
+    json_t *json =
+        create(JSON_TYPE "Idempotency-Key: press-5\r\n", "{\"id\":\"018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d42\"}");
+    assert_string_equal(text_of(json, "id"), "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d42");
+    json_decref(json);
+}
+
+static void test_key_that_is_too_long_is_refused(void **state)
+{
+    (void)state;
+    char headers[512];
+    struct http_answer answer;
+    snprintf(headers, sizeof(headers), JSON_TYPE "Idempotency-Key: %0300d\r\n", 1);
+    post(headers, PRESS, &answer);
+    http_expect(&answer, 400, "error", "Idempotency-Key");
+}
+
+/* ---- bad input ---- */
+
+static void test_text_that_is_not_json_is_refused_with_its_place(void **state)
+{
+    (void)state;
+    expect_refused("", 400, "not valid JSON");
+    expect_refused("{\"location\":", 400, "not valid JSON at line 1");
+    expect_refused("{'a':1}", 400, "not valid JSON at line 1, column 2");
+    expect_refused("lat=1&lng=2", 400, "not valid JSON");
+    expect_refused("[]", 400, "expected object");
+}
+
+static void test_wrong_types_name_the_field(void **state)
+{
+    (void)state;
+    expect_refused("{\"location\":{\"lat\":\"north\",\"lng\":1}}", 400, "location.lat");
+    expect_refused("{\"location\":7}", 400, "location");
+    expect_refused("{\"metadata\":[]}", 400, "metadata");
+    expect_refused("{\"mode\":\"LOUD\"}", 400, "mode");
+    expect_refused("{\"pressedAt\":\"yesterday\"}", 400, "pressedAt");
+}
+
+static void test_unknown_and_repeated_fields_are_refused_by_name(void **state)
+{
+    (void)state;
+    expect_refused("{\"loc\":{}}", 400, "loc");
+    expect_refused("{\"location\":{\"lat\":1,\"lng\":2,\"alt\":3}}", 400, "location.alt");
+    expect_refused("{\"mode\":1,\"mode\":2}", 400, "mode");
+    expect_refused("{\"subjectId\":\"a\",\"subject_id\":\"b\"}", 400, "subject");
+}
+
+static void test_impossible_place_is_left_out_with_a_warning(void **state)
+{
+    (void)state;
+    json_t *json = create(JSON_TYPE, "{\"location\":{\"lat\":91,\"lng\":18.4}}");
+    const char *warning = json_string_value(json_array_get(json_object_get(json, "warnings"), 0));
+    assert_non_null(warning);
+    assert_non_null(strstr(warning, "location: lat 91"));
+    assert_true(json_is_null(json_object_get(json, "location")));
+    json_decref(json);
+}
+
+static void test_impossible_place_is_refused_when_strict(void **state)
+{
+    (void)state;
+    expect_refused("{\"strict\":true,\"location\":{\"lat\":91,\"lng\":18.4}}", 400, "location: lat 91");
+}
+
+static void test_huge_numbers(void **state)
+{
+    (void)state;
+    expect_refused("{\"location\":{\"lat\":1e400,\"lng\":2}}", 400, "location.lat");
+    expect_refused("{\"location\":{\"lat\":NaN,\"lng\":2}}", 400, "not valid JSON");
+    json_t *json = create(JSON_TYPE, "{\"location\":{\"lat\":1e300,\"lng\":2}}");
+    assert_int_equal(json_array_size(json_object_get(json, "warnings")), 1);
+    json_decref(json);
+}
+
+static void test_id_that_is_no_uuid_is_refused(void **state)
+{
+    (void)state;
+    expect_refused("{\"id\":\"7\"}", 400, "id:");
+}
+
+/* nng refuses such a message too, and must be able to read whatever is stored. */
+static void test_metadata_too_deep_for_the_scan_is_refused(void **state)
+{
+    (void)state;
+    expect_refused("{\"metadata\":{\"a\":[[[[[[[[[[1]]]]]]]]]]}}", 400, "metadata");
+}
+
+static void test_metadata_with_too_many_elements_is_refused(void **state)
+{
+    (void)state;
+    char *body = NULL;
+    size_t length;
+    FILE *stream = open_memstream(&body, &length);
+    assert_non_null(stream);
+    fputs("{\"metadata\":{\"a\":[1", stream);
+    for (int i = 0; i < 5000; i++) {
+        fputs(",1", stream);
+    }
+    fputs("]}}", stream);
+    fclose(stream);
+    expect_refused(body, 400, "metadata");
+    free(body);
+}
+
+static void test_other_content_types_are_415(void **state)
+{
+    (void)state;
+    static const char *const types[] = {"text/plain", "application/x-www-form-urlencoded",
+                                        "application/json; charset=latin1", "application/jsonx"};
+    for (size_t i = 0; i < 4; i++) {
+        char headers[128];
+        struct http_answer answer;
+        snprintf(headers, sizeof(headers), "Content-Type: %s\r\n", types[i]);
+        post(headers, PRESS, &answer);
+        assert_string_equal(http_header(&answer, "Accept-Post"), "application/json");
+        http_expect(&answer, 415, "error", "Content-Type");
+    }
+    json_decref(create("Content-Type: Application/JSON; charset=UTF-8\r\n", PRESS));
+}
+
+static void test_content_coding_is_415(void **state)
+{
+    (void)state;
+    struct http_answer answer;
+    post(JSON_TYPE "Content-Encoding: gzip\r\n", PRESS, &answer);
+    http_expect(&answer, 415, "error", "identity");
+}
+
+static void test_wrong_method_is_405_and_says_which_are_right(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method;
+        const char *target;
+        const char *allow;
+    } wrong[] = {{"GET", "/panic", "POST"},
+                 {"DELETE", "/panic", "POST"},
+                 {"BREW", "/panic", "POST"},
+                 {"POST", "/health", "GET, HEAD"},
+                 {"PUT", "/panic/x", "GET, HEAD"}};
+    for (size_t i = 0; i < 5; i++) {
+        struct http_answer answer;
+        http_call(url, wrong[i].method, wrong[i].target, "", NULL, &answer);
+        assert_string_equal(http_header(&answer, "Allow"), wrong[i].allow);
+        http_expect(&answer, 405, "code", "unimplemented");
+    }
+}
+
+static void test_unknown_panic_is_404_with_the_promised_body(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {"018f4e2a-7c3b-7d10-9a55-3b1f0e6c2dff", "unknown", "1"};
+    for (size_t i = 0; i < 3; i++) {
+        char target[64];
+        struct http_answer answer;
+        snprintf(target, sizeof(target), "/panic/%s", ids[i]);
+        http_call(url, "GET", target, "", NULL, &answer);
+        assert_int_equal(answer.status, 404);
+        assert_string_equal(answer.body, "{\"error\":\"Panic not found\",\"code\":\"not_found\"}");
+        http_answer_free(&answer);
+    }
+}
+
+static void test_unknown_path_is_404(void **state)
+{
+    (void)state;
+    static const char *const targets[] = {"/", "/panics", "/Panic", "/panic/", "/panic/a/b", "/health/"};
+    for (size_t i = 0; i < 6; i++) {
+        struct http_answer answer;
+        http_call(url, "GET", targets[i], "", NULL, &answer);
+        http_expect(&answer, 404, "code", "not_found");
+    }
+}
+
+static void test_problem_json_when_asked_for(void **state)
+{
+    (void)state;
+    struct http_answer answer;
+    http_call(url, "GET", "/panic/unknown", "Accept: application/problem+json\r\n", NULL, &answer);
+    assert_string_equal(http_header(&answer, "Content-Type"), "application/problem+json");
+    json_t *json = take_json(&answer, 404);
+    assert_string_equal(text_of(json, "title"), "Not Found");
+    assert_string_equal(text_of(json, "detail"), "Panic not found");
+    assert_int_equal(json_integer_value(json_object_get(json, "status")), 404);
+    json_decref(json);
+}
+
+/* ---- headers that are taken over ---- */
+
+static void test_request_id_comes_back(void **state)
+{
+    (void)state;
+    struct http_answer answer;
+    post(JSON_TYPE "X-Request-Id: abc-1\r\n", PRESS, &answer);
+    assert_string_equal(http_header(&answer, "X-Request-Id"), "abc-1");
+    http_answer_free(&answer);
+    http_call(url, "GET", "/health", "X-Request-Id: a b\r\n", NULL, &answer);
+    assert_null(http_header(&answer, "X-Request-Id"));
+    http_answer_free(&answer);
+}
+
+static void test_traceparent_keeps_the_trace_and_gets_a_new_parent(void **state)
+{
+    (void)state;
+    struct http_answer answer;
+    post(JSON_TYPE "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n", PRESS,
+         &answer);
+    const char *traceparent = http_header(&answer, "Traceparent");
+    assert_memory_equal(traceparent, "00-0af7651916cd43dd8448eb211c80319c-", 36);
+    assert_memory_not_equal(traceparent + 36, "b7ad6b7169203331", 16);
+    assert_string_equal(traceparent + 52, "-01");
+    http_answer_free(&answer);
+    http_call(url, "GET", "/health",
+              "Traceparent: 00-00000000000000000000000000000000-b7ad6b7169203331-01\r\n", NULL, &answer);
+    traceparent = http_header(&answer, "Traceparent");
+    assert_int_equal(strlen(traceparent), 55);
+    assert_memory_not_equal(traceparent + 3, "00000000000000000000000000000000", 32);
+    http_answer_free(&answer);
+}
+
+/* ---- origins ---- */
+
+static void test_page_of_an_unlisted_origin_is_refused(void **state)
+{
+    (void)state;
+    struct http_answer answer;
+    post("Origin: https://evil.example\r\n", PRESS, &answer);
+    assert_null(http_header(&answer, "Access-Control-Allow-Origin"));
+    http_expect(&answer, 403, "code", "permission_denied");
+    http_call(url, "OPTIONS", "/panic",
+              "Origin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n", NULL, &answer);
+    http_expect(&answer, 403, "code", "permission_denied");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        /* First: a responder goes to whoever has waited longest. */
+        cmocka_unit_test(test_dispatched_panic_names_its_responder),
+        cmocka_unit_test(test_create_has_exactly_the_promised_shape),
+        cmocka_unit_test(test_get_answers_with_what_was_created),
+        cmocka_unit_test(test_location_header_leads_to_the_panic),
+        cmocka_unit_test(test_missing_content_type_is_taken_as_json),
+        cmocka_unit_test(test_other_fields_of_the_request_are_taken),
+        cmocka_unit_test(test_health_routes),
+        cmocka_unit_test(test_head_has_the_length_and_no_body),
+        cmocka_unit_test(test_what_http_stored_nng_reads),
+        cmocka_unit_test(test_idempotency_key_makes_a_repeat_the_same_panic),
+        cmocka_unit_test(test_other_keys_and_none_are_other_panics),
+        cmocka_unit_test(test_key_with_other_content_is_refused),
+        cmocka_unit_test(test_id_in_the_body_wins_over_the_key),
+        cmocka_unit_test(test_key_that_is_too_long_is_refused),
+        cmocka_unit_test(test_text_that_is_not_json_is_refused_with_its_place),
+        cmocka_unit_test(test_wrong_types_name_the_field),
+        cmocka_unit_test(test_unknown_and_repeated_fields_are_refused_by_name),
+        cmocka_unit_test(test_impossible_place_is_left_out_with_a_warning),
+        cmocka_unit_test(test_impossible_place_is_refused_when_strict),
+        cmocka_unit_test(test_huge_numbers),
+        cmocka_unit_test(test_id_that_is_no_uuid_is_refused),
+        cmocka_unit_test(test_metadata_too_deep_for_the_scan_is_refused),
+        cmocka_unit_test(test_metadata_with_too_many_elements_is_refused),
+        cmocka_unit_test(test_other_content_types_are_415),
+        cmocka_unit_test(test_content_coding_is_415),
+        cmocka_unit_test(test_wrong_method_is_405_and_says_which_are_right),
+        cmocka_unit_test(test_unknown_panic_is_404_with_the_promised_body),
+        cmocka_unit_test(test_unknown_path_is_404),
+        cmocka_unit_test(test_problem_json_when_asked_for),
+        cmocka_unit_test(test_request_id_comes_back),
+        cmocka_unit_test(test_traceparent_keeps_the_trace_and_gets_a_new_parent),
+        cmocka_unit_test(test_page_of_an_unlisted_origin_is_refused),
+    };
+    return cmocka_run_group_tests_name("http", tests, set_up, tear_down);
+}

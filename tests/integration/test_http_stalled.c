@@ -1,0 +1,120 @@
+/*
+ * Thousands of connections that begin a request and do not end it: an ordinary client is served meanwhile,
+ * and what they cost is bounded. 2,000 of them; 10,000 with PANIC_TEST_LONG.
+ */
+#include "harness/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "harness/http_client.h"
+#include "harness/panicd.h"
+
+#define STALLED 2000
+#define STALLED_LONG 10000
+/* Below what one address may have. */
+#define PER_ADDRESS 1000
+#define CALLS 400
+/* Of panicd, for each connection: libevent's objects and ours, and the buffer of a head. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CONNECTION_KIB_MAX 64
+#else
+#define CONNECTION_KIB_MAX 8
+#endif
+/* Others use the machine too: of so many measurements the best tells what the server can do. */
+#define MEASUREMENTS 5
+
+#define PRESS                                                                                                \
+    "POST /panic HTTP/1.1\r\nHost: test\r\nContent-Length: 30\r\n\r\n{\"location\":{\"lat\":1,\"lng\":2}}"
+
+static unsigned allowed_files(unsigned wanted)
+{
+    struct rlimit files;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    return files.rlim_max == RLIM_INFINITY || files.rlim_max > wanted + 1024 ? wanted
+                                                                             : (unsigned)files.rlim_max / 2;
+}
+
+/* The µs below which 99 of 100 creates stay. */
+static uint64_t measure_p99(const char *url)
+{
+    struct histogram *latency = calloc(1, sizeof(*latency));
+    assert_non_null(latency);
+    int fd = http_connect(url, "127.0.0.200");
+    for (int i = 0; i < CALLS; i++) {
+        struct http_answer answer;
+        int64_t begin_us = monotonic_us();
+        http_send(fd, PRESS);
+        http_receive(fd, &answer);
+        histogram_record(latency, (uint64_t)(monotonic_us() - begin_us));
+        assert_int_equal(answer.status, 202);
+        http_answer_free(&answer);
+    }
+    close(fd);
+    uint64_t p99 = histogram_quantile(latency, 0.99);
+    free(latency);
+    return p99;
+}
+
+static uint64_t measure_best_p99(const char *url)
+{
+    uint64_t best = UINT64_MAX;
+    for (int i = 0; i < MEASUREMENTS; i++) {
+        uint64_t p99 = measure_p99(url);
+        best = p99 < best ? p99 : best;
+    }
+    return best;
+}
+
+static void stall(const char *url, int *fds, unsigned n)
+{
+    static const char *const beginnings[] = {
+        "", "P", "POST /panic HTTP/1.1\r\nHost: test\r\n",
+        "POST /panic HTTP/1.1\r\nHost: test\r\nContent-Length: 30\r\n\r\n{"};
+    for (unsigned i = 0; i < n; i++) {
+        char from[32];
+        snprintf(from, sizeof(from), "127.0.1.%u", 1 + i / PER_ADDRESS);
+        fds[i] = http_connect(url, from);
+        http_send(fds[i], beginnings[i % 4]);
+    }
+}
+
+static void test_stalled_connections_do_not_hold_up_others(void **state)
+{
+    (void)state;
+    unsigned n = allowed_files(harness_long() ? STALLED_LONG : STALLED);
+    int *fds = calloc(n, sizeof(*fds));
+    assert_non_null(fds);
+    struct panicd *panicd = panicd_start(NULL);
+    const char *url = panicd_http(panicd);
+    uint64_t quiet_us = measure_best_p99(url);
+    long before_kib = panicd_resident_kib(panicd);
+    stall(url, fds, n);
+    uint64_t stalled_us = measure_best_p99(url);
+    long grown_kib = panicd_resident_kib(panicd) - before_kib;
+    print_message("%u stalled connections: p99 %llu us, quiet %llu us; %ld KiB more\n", n,
+                  (unsigned long long)stalled_us, (unsigned long long)quiet_us, grown_kib);
+    /* Some milliseconds are what a busy machine adds to either. */
+    assert_true(stalled_us <= 2 * quiet_us + 10000);
+    assert_true(grown_kib <= (long)n * CONNECTION_KIB_MAX);
+    for (unsigned i = 0; i < n; i++) {
+        close(fds[i]);
+    }
+    free(fds);
+    panicd_end(panicd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stalled_connections_do_not_hold_up_others),
+    };
+    return cmocka_run_group_tests_name("http_stalled", tests, NULL, NULL);
+}

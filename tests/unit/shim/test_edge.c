@@ -1,0 +1,587 @@
+/*
+ * A shim of its own, with limits so short that they can be waited for and handlers that hold their calls
+ * until the test lets them go: what happens when things are late, full, gone or about to stop.
+ */
+#include "harness/test.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "harness/http_client.h"
+#include "panic/v1/panic_service.pb-c.h"
+#include "shim/shim.h"
+
+#define PATIENCE_US (30 * US_PER_S)
+#define SHORT_MS 300
+#define HELD_MAX 64
+#define CREATE "POST /panic HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{}"
+#define GET "GET /panic/018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41 HTTP/1.1\r\nHost: test\r\n\r\n"
+#define HEALTH "GET /health HTTP/1.1\r\nHost: test\r\n\r\n"
+
+struct fixture {
+    struct rpc_health health;
+    struct rpc_router *router;
+    struct shim *shim;
+    const char *url;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    /* Under lock. */
+    struct rpc_call *held[HELD_MAX];
+    size_t n_held;
+    bool end;
+};
+
+/* ---- handlers ---- */
+
+static void hold(void *ctx, struct rpc_call *call)
+{
+    struct fixture *f = ctx;
+    pthread_mutex_lock(&f->lock);
+    assert_true(f->n_held < HELD_MAX);
+    f->held[f->n_held++] = call;
+    pthread_cond_broadcast(&f->changed);
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* More than the kernel's buffers take. */
+static void answer_much(void *ctx, struct rpc_call *call)
+{
+    enum { LENGTH = 900 * 1024 };
+    (void)ctx;
+    Panic__V1__GetPanicResponse response = PANIC__V1__GET_PANIC_RESPONSE__INIT;
+    Panic__V1__Panic panic = PANIC__V1__PANIC__INIT;
+    char *text = malloc(LENGTH + 1);
+    assert_non_null(text);
+    memset(text, 'x', LENGTH);
+    text[LENGTH] = 0;
+    panic.id = text;
+    response.panic = &panic;
+    rpc_call_reply(call, &response.base);
+    free(text);
+}
+
+static void reply(struct rpc_call *call)
+{
+    Panic__V1__CreatePanicResponse response = PANIC__V1__CREATE_PANIC_RESPONSE__INIT;
+    Panic__V1__Panic panic = PANIC__V1__PANIC__INIT;
+    panic.id = (char *)"018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41";
+    response.panic = &panic;
+    rpc_call_reply(call, &response.base);
+}
+
+static void wait_held(struct fixture *f, size_t n)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE_US / US_PER_S;
+    pthread_mutex_lock(&f->lock);
+    int waited = 0;
+    while (f->n_held < n && waited == 0) {
+        waited = pthread_cond_timedwait(&f->changed, &f->lock, &until);
+    }
+    assert_int_equal(f->n_held, n);
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* NULL when none is held. */
+static struct rpc_call *take_held(struct fixture *f)
+{
+    pthread_mutex_lock(&f->lock);
+    struct rpc_call *call = f->n_held > 0 ? f->held[--f->n_held] : NULL;
+    pthread_mutex_unlock(&f->lock);
+    return call;
+}
+
+static void let_go(struct fixture *f)
+{
+    struct rpc_call *call;
+    while ((call = take_held(f)) != NULL) {
+        reply(call);
+    }
+}
+
+/* ---- fixture ---- */
+
+static void start(struct fixture *f, const struct shim_config *wanted)
+{
+    static const struct rpc_binding bindings[] = {
+        {.method = "CreatePanic", .handler = hold},
+        {.method = "GetPanic", .handler = answer_much, .read_only = true}};
+    const struct rpc_service service = {
+        .descriptor = &panic__v1__panic_service__descriptor, .bindings = bindings, .n_bindings = 2, .ctx = f};
+    memset(f, 0, sizeof(*f));
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_cond_init(&f->changed, NULL);
+    assert_ok(rpc_router_new(&service, 1, &f->router));
+    struct shim_config config = *wanted;
+    struct diag diag;
+    config.address = "127.0.0.1:0";
+    config.router = f->router;
+    config.health = &f->health;
+    config.tenant = "test";
+    config.loops = config.loops > 0 ? config.loops : 1;
+    config.calls_max = config.calls_max > 0 ? config.calls_max : 8;
+    assert_ok(shim_start(&config, &f->shim, &diag));
+    f->url = shim_address(f->shim);
+}
+
+static void end(struct fixture *f)
+{
+    shim_free(f->shim);
+    rpc_router_free(f->router);
+    pthread_cond_destroy(&f->changed);
+    pthread_mutex_destroy(&f->lock);
+}
+
+static void expect(int fd, int status)
+{
+    struct http_answer answer;
+    http_receive(fd, &answer);
+    if (answer.status != status) {
+        fail_msg("expected %d, got %s%s", status, answer.head, answer.body);
+    }
+    http_answer_free(&answer);
+}
+
+static bool became_readable(int fd, int wait_ms)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    return poll(&ready, 1, wait_ms) == 1;
+}
+
+/* Asks again and again, for what no event tells. */
+#define WAIT_UNTIL(condition)                                                                                \
+    do {                                                                                                     \
+        int64_t give_up_us_ = monotonic_us() + PATIENCE_US;                                                  \
+        while (!(condition)) {                                                                               \
+            assert_true(monotonic_us() < give_up_us_);                                                       \
+            poll(NULL, 0, 2);                                                                                \
+        }                                                                                                    \
+    } while (0)
+
+/* ---- deadlines ---- */
+
+/* The bytes come one by one and never stop: for evhttp alone that keeps the connection for ever. */
+static void drip_until_refused(struct fixture *f, const char *beginning)
+{
+    int fd = http_connect(f->url, NULL);
+    int64_t begin_us = monotonic_us();
+    http_send(fd, beginning);
+    while (!became_readable(fd, 10)) {
+        http_send(fd, "x");
+        assert_true(monotonic_us() - begin_us < PATIENCE_US);
+    }
+    expect(fd, 408);
+    assert_true(monotonic_us() - begin_us >= SHORT_MS * US_PER_MS);
+    close(fd);
+}
+
+static void test_head_that_drips_in_ends_at_its_deadline(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, &(struct shim_config){.limits = {.head_ms = SHORT_MS}});
+    drip_until_refused(&f, "GET /health HTTP/1.1\r\nX-Slow: ");
+    assert_int_equal(shim_stats(f.shim).guarded, 1);
+    end(&f);
+}
+
+static void test_body_that_drips_in_ends_at_its_deadline(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, &(struct shim_config){.limits = {.body_ms = SHORT_MS}});
+    drip_until_refused(&f, "POST /panic HTTP/1.1\r\nHost: test\r\nContent-Length: 60000\r\n\r\n");
+    end(&f);
+}
+
+static void test_connection_without_a_request_ends_in_silence(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, &(struct shim_config){.limits = {.head_ms = SHORT_MS}});
+    int fd = http_connect(f.url, NULL);
+    assert_true(http_is_closed(fd));
+    close(fd);
+    end(&f);
+}
+
+static void test_connection_that_rests_too_long_ends(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, &(struct shim_config){.limits = {.idle_ms = SHORT_MS}});
+    int fd = http_connect(f.url, NULL);
+    http_send(fd, HEALTH);
+    expect(fd, 200);
+    int64_t begin_us = monotonic_us();
+    assert_true(http_is_closed(fd));
+    assert_true(monotonic_us() - begin_us >= SHORT_MS * US_PER_MS / 2);
+    close(fd);
+    end(&f);
+}
+
+static void test_client_that_does_not_take_its_answer_is_cut_off(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, &(struct shim_config){.limits = {.send_ms = SHORT_MS}});
+    const int small = 4096;
+    int fd = http_connect(f.url, NULL);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+    for (int i = 0; i < 8; i++) {
+        http_send(fd, GET);
+    }
+    WAIT_UNTIL(shim_stats(f.shim).requests > 0 && shim_stats(f.shim).connections == 0);
+    close(fd);
+    end(&f);
+}
+
+static void test_handler_may_take_longer_than_any_deadline(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f,
+          &(struct shim_config){.limits = {.head_ms = 100, .body_ms = 100, .send_ms = 100, .idle_ms = 100}});
+    int fd = http_connect(f.url, NULL);
+    http_send(fd, CREATE);
+    wait_held(&f, 1);
+    assert_false(became_readable(fd, SHORT_MS));
+    let_go(&f);
+    expect(fd, 202);
+    close(fd);
+    end(&f);
+}
+
+/* ---- caps ---- */
+
+static void test_connections_of_one_address_are_capped(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, &(struct shim_config){.limits = {.connections_per_address_max = 2}});
+    int first = http_connect(f.url, "127.0.0.2");
+    int second = http_connect(f.url, "127.0.0.2");
+    WAIT_UNTIL(shim_stats(f.shim).connections == 2);
+    int third = http_connect(f.url, "127.0.0.2");
+    expect(third, 503);
+    assert_true(http_is_closed(third));
+    int other = http_connect(f.url, "127.0.0.3");
+    http_send(other, HEALTH);
+    expect(other, 200);
+    close(first);
+    WAIT_UNTIL(shim_stats(f.shim).connections == 2);
+    int fourth = http_connect(f.url, "127.0.0.2");
+    http_send(fourth, HEALTH);
+    expect(fourth, 200);
+    assert_int_equal(shim_stats(f.shim).connections_refused, 1);
+    close(second);
+    close(third);
+    close(other);
+    close(fourth);
+    end(&f);
+}
+
+static void test_connections_in_all_are_capped(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, &(struct shim_config){.loops = 2, .limits = {.connections_max = 3}});
+    int fds[3];
+    for (int i = 0; i < 3; i++) {
+        fds[i] = http_connect(f.url, NULL);
+        http_send(fds[i], HEALTH);
+        expect(fds[i], 200);
+    }
+    int fourth = http_connect(f.url, NULL);
+    expect(fourth, 503);
+    assert_true(http_is_closed(fourth));
+    close(fourth);
+    for (int i = 0; i < 3; i++) {
+        close(fds[i]);
+    }
+    end(&f);
+}
+
+/* ---- calls ---- */
+
+static void test_with_every_call_under_way_creates_wait_and_reads_do_not(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, &(struct shim_config){.calls_max = 1});
+    int first = http_connect(f.url, NULL);
+    int second = http_connect(f.url, NULL);
+    int read = http_connect(f.url, NULL);
+    http_send(first, CREATE);
+    wait_held(&f, 1);
+    http_send(second, CREATE);
+    WAIT_UNTIL(shim_stats(f.shim).waited == 1);
+    http_send(read, GET);
+    struct http_answer answer;
+    http_receive(read, &answer);
+    assert_string_equal(http_header(&answer, "Retry-After"), "1");
+    http_expect(&answer, 503, "code", "unavailable");
+    http_send(read, HEALTH);
+    expect(read, 200);
+    /* One only: when it is out, the next takes its place. */
+    reply(take_held(&f));
+    expect(first, 202);
+    wait_held(&f, 1);
+    let_go(&f);
+    expect(second, 202);
+    close(first);
+    close(second);
+    close(read);
+    end(&f);
+}
+
+static void test_connection_that_closes_during_its_call_harms_nobody(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, &(struct shim_config){.calls_max = 2});
+    int first = http_connect(f.url, NULL);
+    http_send(first, CREATE);
+    wait_held(&f, 1);
+    const struct linger reset = {.l_onoff = 1};
+    setsockopt(first, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    close(first);
+    int second = http_connect(f.url, NULL);
+    http_send(second, CREATE);
+    wait_held(&f, 2);
+    let_go(&f);
+    expect(second, 202);
+    WAIT_UNTIL(shim_stats(f.shim).in_flight == 0 && shim_stats(f.shim).connections == 1);
+    close(second);
+    end(&f);
+}
+
+static void *finish_calls(void *arg)
+{
+    struct fixture *f = arg;
+    for (;;) {
+        pthread_mutex_lock(&f->lock);
+        while (f->n_held == 0 && !f->end) {
+            pthread_cond_wait(&f->changed, &f->lock);
+        }
+        bool is_over = f->n_held == 0;
+        pthread_mutex_unlock(&f->lock);
+        if (is_over) {
+            return NULL;
+        }
+        struct rpc_call *call = take_held(f);
+        if (call != NULL) {
+            reply(call);
+        }
+    }
+}
+
+static void test_answers_from_many_threads_reach_their_own_requests(void **state)
+{
+    enum { CONNECTIONS = 16, ROUNDS = 200, THREADS = 3 };
+    (void)state;
+    struct fixture f;
+    pthread_t threads[THREADS];
+    int fds[CONNECTIONS];
+    start(&f, &(struct shim_config){.loops = 2, .calls_max = 6});
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, finish_calls, &f), 0);
+    }
+    for (int i = 0; i < CONNECTIONS; i++) {
+        fds[i] = http_connect(f.url, NULL);
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < CONNECTIONS; i++) {
+            char request[256];
+            snprintf(
+                request, sizeof(request),
+                "POST /panic HTTP/1.1\r\nHost: test\r\nX-Request-Id: %d-%d\r\nContent-Length: 2\r\n\r\n{}",
+                round, i);
+            http_send(fds[i], request);
+        }
+        for (int i = 0; i < CONNECTIONS; i++) {
+            struct http_answer answer;
+            char id[32];
+            snprintf(id, sizeof(id), "%d-%d", round, i);
+            http_receive(fds[i], &answer);
+            assert_int_equal(answer.status, 202);
+            assert_string_equal(http_header(&answer, "X-Request-Id"), id);
+            http_answer_free(&answer);
+        }
+    }
+    pthread_mutex_lock(&f.lock);
+    f.end = true;
+    pthread_cond_broadcast(&f.changed);
+    pthread_mutex_unlock(&f.lock);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    for (int i = 0; i < CONNECTIONS; i++) {
+        close(fds[i]);
+    }
+    end(&f);
+}
+
+/* ---- stopping ---- */
+
+static void *stop(void *arg)
+{
+    shim_stop(arg);
+    return NULL;
+}
+
+static void test_stop_waits_for_calls_and_their_answers(void **state)
+{
+    (void)state;
+    struct fixture f;
+    pthread_t stopper;
+    start(&f, &(struct shim_config){.loops = 1});
+    int fd = http_connect(f.url, NULL);
+    http_send(fd, CREATE);
+    wait_held(&f, 1);
+    shim_close(f.shim);
+    assert_int_equal(pthread_create(&stopper, NULL, stop, f.shim), 0);
+    assert_false(became_readable(fd, SHORT_MS));
+    let_go(&f);
+    struct http_answer answer;
+    http_receive(fd, &answer);
+    assert_string_equal(http_header(&answer, "Connection"), "close");
+    assert_int_equal(answer.status, 202);
+    http_answer_free(&answer);
+    pthread_join(stopper, NULL);
+    close(fd);
+    end(&f);
+}
+
+static void test_close_ends_what_rests_and_refuses_what_comes_late(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, &(struct shim_config){.loops = 1});
+    int resting = http_connect(f.url, NULL);
+    int late = http_connect(f.url, NULL);
+    http_send(resting, HEALTH);
+    expect(resting, 200);
+    http_send(late, "GET /health HTTP/1.1\r\n");
+    WAIT_UNTIL(shim_stats(f.shim).connections == 2);
+    http_send(late, "Host: ");
+    shim_close(f.shim);
+    assert_true(http_is_closed(resting));
+    http_send(late, "test\r\n\r\n");
+    struct http_answer answer;
+    http_receive(late, &answer);
+    assert_string_equal(http_header(&answer, "Connection"), "close");
+    http_expect(&answer, 503, "code", "unavailable");
+    close(resting);
+    close(late);
+    end(&f);
+}
+
+/* ---- other ---- */
+
+static void test_ready_follows_the_health_flag(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct http_answer answer;
+    start(&f, &(struct shim_config){0});
+    http_call(f.url, "GET", "/readyz", "", NULL, &answer);
+    assert_string_equal(http_header(&answer, "Retry-After"), "1");
+    http_expect(&answer, 503, "status", "NOT_SERVING");
+    http_call(f.url, "GET", "/livez", "", NULL, &answer);
+    http_expect(&answer, 200, "status", "OK");
+    atomic_store(&f.health.serving, true);
+    http_call(f.url, "GET", "/readyz", "", NULL, &answer);
+    http_expect(&answer, 200, "status", "OK");
+    end(&f);
+}
+
+static void test_method_without_handler_is_unimplemented(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct http_answer answer;
+    start(&f, &(struct shim_config){0});
+    http_call(f.url, "POST", "/panic.v1.PanicService/ListPanics", "Content-Type: application/json\r\n", "{}",
+              &answer);
+    http_expect(&answer, 501, "code", "unimplemented");
+    end(&f);
+}
+
+static void test_address_in_use_is_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct shim *second;
+    struct diag diag;
+    start(&f, &(struct shim_config){0});
+    struct shim_config config = {.address = f.url + strlen("http://"),
+                                 .router = f.router,
+                                 .health = &f.health,
+                                 .tenant = "test",
+                                 .loops = 2,
+                                 .calls_max = 2};
+    assert_status(shim_start(&config, &second, &diag), STATUS_UNAVAILABLE);
+    assert_non_null(strstr(diag.text, "in use"));
+    end(&f);
+}
+
+static void test_configuration_that_cannot_be_used_is_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct shim *second;
+    struct diag diag;
+    start(&f, &(struct shim_config){0});
+    const struct shim_config good = {.address = "127.0.0.1:0",
+                                     .router = f.router,
+                                     .health = &f.health,
+                                     .tenant = "t",
+                                     .loops = 1,
+                                     .calls_max = 1};
+    struct shim_config config = good;
+    config.address = "nowhere";
+    assert_status(shim_start(&config, &second, &diag), STATUS_INVALID_ARGUMENT);
+    config = good;
+    config.loops = 0;
+    assert_status(shim_start(&config, &second, &diag), STATUS_INVALID_ARGUMENT);
+    config = good;
+    config.tls_cert_file = "/dev/null";
+    assert_status(shim_start(&config, &second, &diag), STATUS_INVALID_ARGUMENT);
+    config.tls_key_file = "/dev/null";
+    assert_status(shim_start(&config, &second, &diag), STATUS_INVALID_ARGUMENT);
+    assert_non_null(strstr(diag.text, "/dev/null"));
+    end(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_head_that_drips_in_ends_at_its_deadline),
+        cmocka_unit_test(test_body_that_drips_in_ends_at_its_deadline),
+        cmocka_unit_test(test_connection_without_a_request_ends_in_silence),
+        cmocka_unit_test(test_connection_that_rests_too_long_ends),
+        cmocka_unit_test(test_client_that_does_not_take_its_answer_is_cut_off),
+        cmocka_unit_test(test_handler_may_take_longer_than_any_deadline),
+        cmocka_unit_test(test_connections_of_one_address_are_capped),
+        cmocka_unit_test(test_connections_in_all_are_capped),
+        cmocka_unit_test(test_with_every_call_under_way_creates_wait_and_reads_do_not),
+        cmocka_unit_test(test_connection_that_closes_during_its_call_harms_nobody),
+        cmocka_unit_test(test_answers_from_many_threads_reach_their_own_requests),
+        cmocka_unit_test(test_stop_waits_for_calls_and_their_answers),
+        cmocka_unit_test(test_close_ends_what_rests_and_refuses_what_comes_late),
+        cmocka_unit_test(test_ready_follows_the_health_flag),
+        cmocka_unit_test(test_method_without_handler_is_unimplemented),
+        cmocka_unit_test(test_address_in_use_is_refused),
+        cmocka_unit_test(test_configuration_that_cannot_be_used_is_refused),
+    };
+    return cmocka_run_group_tests_name("edge", tests, NULL, NULL);
+}
