@@ -7,11 +7,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
+
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 static _Atomic int threshold = LOG_INFO;
 
 /* Room that is kept free for what closes a cut line. */
 #define TAIL_ROOM 32
+/* How long a line may wait for a slow reader. */
+#define PATIENCE_MS 100
 
 struct line {
     char text[LOG_LINE_MAX];
@@ -34,35 +38,13 @@ static void put_text(struct line *line, const char *text)
     put(line, text, strlen(text));
 }
 
-/* Length of the UTF-8 sequence at `s`, 0 when it is none (RFC 3629: no overlong forms, no surrogates). */
-static size_t utf8_sequence(const unsigned char *s)
-{
-    if (s[0] < 0x80) {
-        return 1;
-    }
-    if (s[0] >= 0xC2 && s[0] <= 0xDF) {
-        return (s[1] & 0xC0) == 0x80 ? 2 : 0;
-    }
-    if ((s[0] & 0xF0) == 0xE0) {
-        bool ok = (s[1] & 0xC0) == 0x80 && (s[2] & 0xC0) == 0x80 && !(s[0] == 0xE0 && s[1] < 0xA0) &&
-                  !(s[0] == 0xED && s[1] > 0x9F);
-        return ok ? 3 : 0;
-    }
-    if (s[0] >= 0xF0 && s[0] <= 0xF4) {
-        bool ok = (s[1] & 0xC0) == 0x80 && (s[2] & 0xC0) == 0x80 && (s[3] & 0xC0) == 0x80 &&
-                  !(s[0] == 0xF0 && s[1] < 0x90) && !(s[0] == 0xF4 && s[1] > 0x8F);
-        return ok ? 4 : 0;
-    }
-    return 0;
-}
-
 /* The field that did not fit is taken back whole, so that the line stays valid JSON. */
 static void put_string(struct line *line, const char *text)
 {
     put_text(line, "\"");
     const unsigned char *s = (const unsigned char *)text;
     while (*s != 0 && !line->cut) {
-        size_t length = utf8_sequence(s);
+        size_t length = utf8_sequence((const char *)s, strnlen((const char *)s, 4));
         char escape[8];
         if (length == 0) {
             put_text(line, "\\ufffd");
@@ -134,15 +116,19 @@ enum status log_level_parse(const char *text, enum log_level *ret_level)
     return STATUS_INVALID_ARGUMENT;
 }
 
+/* Lines that nobody was told of because there was no room. */
+static _Atomic int64_t dropped;
+
 /*
- * Is there room for a line? Whoever reads standard error may have stopped: then lines are dropped and
- * counted, for a log that blocks would stop the service. A pipe that is writable takes a line whole (it is
- * shorter than PIPE_BUF).
+ * Is there room for a line? A reader that is slow is waited for a little; one that has stopped is not: its
+ * lines are dropped and counted, for a log that blocks would stop the service. A pipe that is writable takes
+ * a line whole (it is shorter than PIPE_BUF).
  */
 static bool has_room(void)
 {
+    int patience_ms = atomic_load(&dropped) == 0 ? PATIENCE_MS : 0;
     struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
-    return poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT) != 0;
+    return poll(&fd, 1, patience_ms) == 1 && (fd.revents & POLLOUT) != 0;
 }
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n_fields)
@@ -150,7 +136,6 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     if ((int)level < atomic_load_explicit(&threshold, memory_order_relaxed)) {
         return;
     }
-    static _Atomic int64_t dropped;
     if (!has_room()) {
         atomic_fetch_add(&dropped, 1);
         return;

@@ -17,7 +17,7 @@
 #include "google/protobuf/struct.pb-c.h"
 #include "json/map_keys.h"
 #include "json/member.h"
-#include "json/utf8.h"
+#include "base/utf8.h"
 
 /* Bytes of a path, and of one key in it, that an error shows. */
 #define PATH_TEXT_SIZE 160

@@ -12,7 +12,7 @@
 #include "json/base64.h"
 #include "json/member.h"
 #include "json/numbers.h"
-#include "json/utf8.h"
+#include "base/utf8.h"
 
 /* Bytes of the caller's text that an error repeats. */
 #define QUOTE_MAX 40

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "json/utf8.h"
+#include "base/utf8.h"
 
 #define SIZE_FIRST 512
 #define REPLACEMENT "\xEF\xBF\xBD"

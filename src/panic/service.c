@@ -226,7 +226,7 @@ void service_describe(struct service *service, struct rpc_service ret_services[S
 /* Readers first: a resolve that a worker has begun goes on to the intake. */
 void service_stop(struct service *service)
 {
-    struct pool *const readers[] = {service->lists, service->queries, service->prepare};
+    struct pool *const readers[] = {service->prepare, service->lists, service->queries};
     for (size_t i = 0; i < COUNT_OF(readers); i++) {
         if (readers[i] != NULL) {
             pool_stop(readers[i]);

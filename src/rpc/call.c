@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "rpc/router.h"
-#include "rpc/utf8.h"
+#include "base/utf8.h"
 
 #define MESSAGE_MAX 512
 
@@ -63,7 +63,7 @@ static void make_utf8(char *text)
 {
     size_t left = strlen(text);
     while (left > 0) {
-        size_t length = utf8_sequence((const uint8_t *)text, left);
+        size_t length = utf8_sequence(text, left);
         if (length == 0) {
             *text = '?';
             length = 1;

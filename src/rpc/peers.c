@@ -50,7 +50,7 @@ struct peer {
     /* NULL when its host is not limited. */
     struct host *host;
     /* Oldest first. */
-    TAILQ_HEAD(, answer) answers;
+    TAILQ_HEAD(answer_list, answer) answers;
     unsigned n_answers;
     bool given_up;
     LIST_ENTRY(peer) next;
@@ -70,7 +70,7 @@ struct peers {
     /* All below under mutex. */
     struct peer_list by_pipe[BUCKETS];
     struct host_list hosts[BUCKETS];
-    TAILQ_HEAD(, peer) waiting;
+    TAILQ_HEAD(peer_list, peer) waiting;
     unsigned n_peers;
     unsigned n_answers;
     /* The timer runs, or is about to. */

@@ -20,7 +20,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "rpc/utf8.h"
+#include "base/utf8.h"
 
 #define VARINT_MAX 10
 #define TAG_MAX 5
@@ -182,7 +182,7 @@ static enum status scan_content(struct scan *scan, const struct level *level, st
     }
     switch (level->field->type) {
     case PROTOBUF_C_TYPE_STRING:
-        return utf8_is_text(span.at, (size_t)(span.end - span.at))
+        return utf8_is_text((const char *)span.at, (size_t)(span.end - span.at))
                    ? STATUS_OK
                    : refuse(scan, level, "text is not valid UTF-8 or holds NUL");
     case PROTOBUF_C_TYPE_BYTES:

@@ -332,7 +332,8 @@ static enum status open_http(struct loop *loop)
     }
     evhttp_set_allowed_methods(loop->http, ALL_METHODS);
     evhttp_set_max_headers_size(loop->http, (ev_ssize_t)limits->head_max);
-    evhttp_set_max_body_size(loop->http, (ev_ssize_t)limits->body_max);
+    /* The length of a body is the gate's to judge: evhttp's own limit says nothing of which rule was broken.
+     */
     evhttp_set_default_content_type(loop->http, NULL);
     evhttp_set_bevcb(loop->http, gate_new_connection, &loop->gate);
     evhttp_set_gencb(loop->http, on_request, loop);

@@ -26,8 +26,10 @@ void peer_set_phase(struct peer *peer, enum phase phase, int64_t deadline_us)
 size_t peer_refusal_text(const struct refusal *why, char text[PEER_REFUSAL_SIZE])
 {
     char body[PEER_REFUSAL_SIZE / 2];
-    int body_length = snprintf(body, sizeof(body), "{\"error\":\"%s\",\"code\":\"%s\"}", why->text,
-                               connect_code_of(why->status));
+    /* Which protocol is spoken is not known here: `message` is what clients of Connect look for. */
+    int body_length = snprintf(body, sizeof(body), "{\"error\":\"%s\",\"code\":\"%s\",\"message\":\"%s\"}",
+                               why->text, connect_code_of(why->status), why->text);
+    assert(body_length > 0 && body_length < (int)sizeof(body));
     int length = snprintf(text, PEER_REFUSAL_SIZE,
                           "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
                           "%sConnection: close\r\n\r\n%s",

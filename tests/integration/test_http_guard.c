@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "harness/http_client.h"
@@ -205,6 +206,16 @@ static void test_chunks_that_are_too_long(void **state)
     free(request);
 }
 
+static void test_chunk_that_is_too_long(void **state)
+{
+    (void)state;
+    char request[70000];
+    int length = snprintf(
+        request, sizeof(request),
+        "POST /panic HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n7fffffffffffffff\r\n%069000d", 0);
+    expect_closed(request, (size_t)length, 413, "longer");
+}
+
 /* evhttp finds these by itself; its page in HTML must not come through. */
 static void test_what_evhttp_refuses_is_told_in_json_too(void **state)
 {
@@ -327,6 +338,78 @@ static void test_connection_close_is_honoured(void **state)
     close(fd);
 }
 
+/* ---- anything ---- */
+
+static uint32_t next_random(void)
+{
+    static uint32_t random = 4711;
+    random = random * 1664525U + 1013904223U;
+    return random >> 8;
+}
+
+/* Bytes changed, doubled and left out, here and there. Returns the new length. */
+static size_t mutate(char *text, size_t length, size_t size)
+{
+    for (unsigned n = next_random() % 4; n > 0; n--) {
+        size_t at = next_random() % length;
+        size_t piece = next_random() % (length - at < 16 ? length - at : 16);
+        switch (next_random() % 3) {
+        case 0:
+            text[at] = (char)next_random();
+            break;
+        case 1:
+            if (length + piece <= size) {
+                memmove(text + at + piece, text + at, length - at);
+                length += piece;
+            }
+            break;
+        default:
+            memmove(text + at, text + at + piece, length - at - piece);
+            length -= piece;
+            break;
+        }
+    }
+    return length;
+}
+
+static void send_in_pieces(int fd, const char *text, size_t length)
+{
+    while (length > 0) {
+        size_t piece = 1 + next_random() % length;
+        http_send_bytes(fd, text, piece);
+        text += piece;
+        length -= piece;
+    }
+}
+
+static void test_mutated_requests_harm_nobody(void **state)
+{
+    static const char request[] =
+        "GET /health HTTP/1.1\r\n" HOST "\r\n"
+        "POST /panic HTTP/1.1\r\n" HOST "Content-Length: " PRESS_LENGTH "\r\n\r\n" PRESS
+        "POST /panic HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
+        "a\r\n{\"location\r\n14\r\n\":{\"lat\":1,\"lng\":2}}\r\n0\r\n\r\n"
+        "GET /panic.v1.PanicService/ListPanics?encoding=json&message=%7B%7D HTTP/1.1\r\n"
+        "Expect: 100-continue\r\nConnection: close\r\n" HOST "\r\n";
+    (void)state;
+    for (int i = 0; i < (harness_long() ? 100000 : 2000); i++) {
+        char text[2 * sizeof(request)];
+        char rest[4096];
+        memcpy(text, request, sizeof(request));
+        size_t length = mutate(text, sizeof(request) - 1, sizeof(text));
+        int fd = http_connect(url, NULL);
+        send_in_pieces(fd, text, length);
+        shutdown(fd, SHUT_WR);
+        while (recv(fd, rest, sizeof(rest), 0) > 0) {
+        }
+        close(fd);
+    }
+    int fd = http_connect(url, NULL);
+    http_send(fd, "GET /health HTTP/1.1\r\n" HOST "\r\n");
+    expect_healthy(fd);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +429,7 @@ int main(void)
         cmocka_unit_test(test_head_that_is_too_long),
         cmocka_unit_test(test_body_that_is_too_long),
         cmocka_unit_test(test_chunks_that_are_too_long),
+        cmocka_unit_test(test_chunk_that_is_too_long),
         cmocka_unit_test(test_what_evhttp_refuses_is_told_in_json_too),
         cmocka_unit_test(test_chunked_body),
         cmocka_unit_test(test_request_that_comes_byte_by_byte),
@@ -354,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_expect_100_continue),
         cmocka_unit_test(test_half_a_request_and_gone_harms_nobody),
         cmocka_unit_test(test_connection_close_is_honoured),
+        cmocka_unit_test(test_mutated_requests_harm_nobody),
     };
     return cmocka_run_group_tests_name("http_guard", tests, set_up, tear_down);
 }

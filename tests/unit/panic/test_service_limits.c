@@ -12,6 +12,20 @@
 #define CREATE "/panic.v1.PanicService/CreatePanic"
 #define READS_MAX (4 * SERVICE_QUERIES_MAX)
 
+struct payload {
+    uint8_t bytes[2048];
+    size_t length;
+};
+
+static struct payload packed(const ProtobufCMessage *message)
+{
+    struct payload payload;
+    payload.length = protobuf_c_message_get_packed_size(message);
+    assert_true(payload.length <= sizeof(payload.bytes));
+    protobuf_c_message_pack(message, payload.bytes);
+    return payload;
+}
+
 /* ---- too many reads ---- */
 
 struct reads {
@@ -19,12 +33,23 @@ struct reads {
     size_t n;
 };
 
-/* Reads that hang in the store, until one more is refused: that one, not yet freed. */
-static struct local_call *fill_with_reads(struct rig *rig, struct reads *reads)
+static struct local_call *start_get(struct rig *rig)
 {
-    gated_store_hold(rig->store, GATE_GET);
+    return rig_start_get(rig, RIG_TENANT, 1000);
+}
+
+static struct local_call *start_list(struct rig *rig)
+{
+    return rig_start_list(rig, 0, "");
+}
+
+/* Reads that hang at the gate, until one more is refused: that one, not yet freed. */
+static struct local_call *fill_with(struct rig *rig, struct reads *reads, enum gate gate,
+                                    struct local_call *(*start)(struct rig *rig))
+{
+    gated_store_hold(rig->store, gate);
     while (reads->n < READS_MAX) {
-        struct local_call *call = rig_start_get(rig, RIG_TENANT, 1000);
+        struct local_call *call = start(rig);
         if (local_call_is_answered(call)) {
             return call;
         }
@@ -34,12 +59,22 @@ static struct local_call *fill_with_reads(struct rig *rig, struct reads *reads)
     return NULL;
 }
 
+static struct local_call *fill_with_reads(struct rig *rig, struct reads *reads)
+{
+    return fill_with(rig, reads, GATE_GET, start_get);
+}
+
+static void end_all(struct rig *rig, struct reads *reads, enum gate gate, enum status expected)
+{
+    gated_store_release(rig->store, gate);
+    for (size_t i = 0; i < reads->n; i++) {
+        assert_status(rig_end(reads->calls[i]), expected);
+    }
+}
+
 static void end_reads(struct rig *rig, struct reads *reads)
 {
-    gated_store_release(rig->store, GATE_GET);
-    for (size_t i = 0; i < reads->n; i++) {
-        assert_status(rig_end(reads->calls[i]), STATUS_NOT_FOUND);
-    }
+    end_all(rig, reads, GATE_GET, STATUS_NOT_FOUND);
 }
 
 static void test_too_many_reads_are_sent_away_for_a_second(void **state)
@@ -50,7 +85,7 @@ static void test_too_many_reads_are_sent_away_for_a_second(void **state)
     assert_status(local_call_wait(refused), STATUS_RESOURCE_EXHAUSTED);
     assert_string_equal(local_call_trailer(refused, "retry-after"), "1");
     local_call_free(refused);
-    assert_true(reads.n >= SERVICE_QUERIES_MAX);
+    assert_in_range(reads.n, SERVICE_GET_QUEUE_MAX, SERVICE_QUERIES_MAX - SERVICE_LIST_QUEUE_MAX);
     end_reads(rig, &reads);
     assert_status(rig_get_status(rig, 1000), STATUS_NOT_FOUND);
 }
@@ -66,6 +101,54 @@ static void test_waiting_reads_do_not_take_the_place_of_creates(void **state)
     /* In the cache, so answered without the store. */
     assert_ok(rig_get_status(rig, 500));
     end_reads(rig, &reads);
+}
+
+static void test_gets_and_resolves_do_not_wait_behind_lists(void **state)
+{
+    struct rig *rig = *state;
+    struct reads lists = {.n = 0};
+    rig_create(rig, 1);
+    struct local_call *refused = fill_with(rig, &lists, GATE_LIST, start_list);
+    assert_status(local_call_wait(refused), STATUS_RESOURCE_EXHAUSTED);
+    assert_string_equal(local_call_trailer(refused, "retry-after"), "1");
+    local_call_free(refused);
+    assert_true(lists.n >= SERVICE_LIST_QUEUE_MAX);
+    assert_status(rig_get_status(rig, 1000), STATUS_NOT_FOUND);
+    rig_resolve(rig, 1);
+    end_all(rig, &lists, GATE_LIST, STATUS_OK);
+}
+
+/* Together, with what the workers have in hand: as many as transports have calls for. */
+static void test_no_more_reads_wait_than_transports_keep_calls_for(void **state)
+{
+    struct rig *rig = *state;
+    struct reads reads = {.n = 0};
+    struct reads lists = {.n = 0};
+    local_call_free(fill_with(rig, &lists, GATE_LIST, start_list));
+    local_call_free(fill_with_reads(rig, &reads));
+    assert_in_range(reads.n + lists.n, SERVICE_GET_QUEUE_MAX + SERVICE_LIST_QUEUE_MAX, SERVICE_QUERIES_MAX);
+    end_reads(rig, &reads);
+    end_all(rig, &lists, GATE_LIST, STATUS_OK);
+}
+
+#define RESOLVES 500
+
+static void test_no_resolve_is_refused_however_many_reads_wait(void **state)
+{
+    struct rig *rig = *state;
+    static struct local_call *resolves[RESOLVES];
+    struct reads reads = {.n = 0};
+    for (unsigned n = 0; n < RESOLVES; n++) {
+        rig_create(rig, n + 1);
+    }
+    local_call_free(fill_with_reads(rig, &reads));
+    for (unsigned n = 0; n < RESOLVES; n++) {
+        resolves[n] = rig_start_resolve(rig, n + 1, "");
+    }
+    end_reads(rig, &reads);
+    for (unsigned n = 0; n < RESOLVES; n++) {
+        assert_ok(rig_end(resolves[n]));
+    }
 }
 
 /* ---- deadlines ---- */
@@ -88,8 +171,11 @@ static void test_a_read_whose_deadline_passes_while_it_waits_is_not_begun(void *
         assert_true(gated_store_await_held(rig->store, GATE_GET, i + 1));
     }
     int64_t deadline_us = monotonic_us() + 5000;
-    struct local_call *late = local_call_start_raw(
-        rig->router, RIG_TENANT, "/panic.v1.PanicService/ListPanics", NULL, 0, RPC_ARENA_MAX, deadline_us);
+    Panic__V1__GetPanicRequest request = PANIC__V1__GET_PANIC_REQUEST__INIT;
+    request.id = (char *)rig_id(1);
+    struct payload payload = packed(&request.base);
+    struct local_call *late = local_call_start_raw(rig->router, RIG_TENANT, "/panic.v1.PanicService/GetPanic",
+                                                   payload.bytes, payload.length, RPC_ARENA_MAX, deadline_us);
     while (monotonic_us() < deadline_us) {
         sched_yield();
     }
@@ -111,20 +197,6 @@ static void test_a_create_is_stored_whatever_its_deadline(void **state)
 }
 
 /* ---- memory that ends ---- */
-
-struct payload {
-    uint8_t bytes[2048];
-    size_t length;
-};
-
-static struct payload packed(const ProtobufCMessage *message)
-{
-    struct payload payload;
-    payload.length = protobuf_c_message_get_packed_size(message);
-    assert_true(payload.length <= sizeof(payload.bytes));
-    protobuf_c_message_pack(message, payload.bytes);
-    return payload;
-}
 
 static struct payload create_payload(unsigned n)
 {
@@ -346,7 +418,7 @@ static void test_a_resolve_overtaken_during_the_stop_is_answered(void **state)
     rig_await_version(rig, 1, 2);
     pthread_t stopper;
     assert_int_equal(pthread_create(&stopper, NULL, stop, rig), 0);
-    /* The query pool closes first; once it refuses, what the commit hands back to it has nowhere to go. */
+    /* The pool for gets closes last; once it refuses, what the commit hands back to it has nowhere to go. */
     while (rig_get_status(rig, 99) != STATUS_UNAVAILABLE) {
     }
     gated_store_release(rig->store, GATE_CHANGE);
@@ -425,6 +497,9 @@ int main(void)
         cmocka_unit_test(test_an_io_error_ends_the_process_without_an_answer),
         TEST(test_too_many_reads_are_sent_away_for_a_second),
         TEST(test_waiting_reads_do_not_take_the_place_of_creates),
+        TEST(test_gets_and_resolves_do_not_wait_behind_lists),
+        TEST(test_no_more_reads_wait_than_transports_keep_calls_for),
+        TEST(test_no_resolve_is_refused_however_many_reads_wait),
         TEST(test_a_read_whose_deadline_is_past_is_not_begun),
         TEST(test_a_read_whose_deadline_passes_while_it_waits_is_not_begun),
         TEST(test_a_create_is_stored_whatever_its_deadline),

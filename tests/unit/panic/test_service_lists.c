@@ -114,6 +114,59 @@ static void test_lists_by_status(void **state)
     assert_int_equal(n_with_status(rig, PANIC_STATUS(UNSPECIFIED)), 3);
 }
 
+/* Writes closed ones past the service: panics 1 to n. */
+static void leave_resolved(struct rig *rig, unsigned n)
+{
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 4096);
+    struct id id;
+    struct store_panic panic = {.tenant = RIG_TENANT,
+                                .version = 1,
+                                .status = PANIC_STATUS(RESOLVED),
+                                .stage = STAGE(RESOLVED),
+                                .create_time_us = RIG_START_US,
+                                .update_time_us = RIG_START_US,
+                                .outcome = "resolved"};
+    static struct store_panic panics[STORE_BATCH_MAX];
+    static struct store_op ops[STORE_BATCH_MAX];
+    for (unsigned first = 1; first <= n; first += STORE_BATCH_MAX) {
+        size_t size = 0;
+        for (unsigned i = first; i <= n && size < STORE_BATCH_MAX; i++, size++) {
+            assert_ok(id_parse(rig_id(i), &id));
+            panics[size] = panic;
+            panics[size].id = id;
+            ops[size] = (struct store_op){.kind = STORE_CREATE, .panic = &panics[size], .arena = &arena};
+        }
+        assert_ok(store_apply(gated_store_inner(rig->store), ops, size));
+    }
+    arena_reset(&arena);
+}
+
+/* The search ends after so many rows, and the token leads on from there. */
+static void test_an_empty_page_of_a_rare_status_leads_on(void **state)
+{
+    struct rig *rig = *state;
+    leave_resolved(rig, STORE_SCAN_MAX);
+    rig_create(rig, STORE_SCAN_MAX + 1);
+    Panic__V1__ListPanicsRequest request = PANIC__V1__LIST_PANICS_REQUEST__INIT;
+    request.status = PANIC_STATUS(PROCESSING);
+    struct local_call *first = local_call_start(rig->router, RIG_TENANT, LIST, &request.base);
+    assert_ok(local_call_wait(first));
+    const Panic__V1__ListPanicsResponse *page =
+        (const Panic__V1__ListPanicsResponse *)local_call_response(first);
+    assert_int_equal(page->n_panics, 0);
+    assert_string_equal(page->next_page_token, rig_id(STORE_SCAN_MAX));
+    request.page_token = page->next_page_token;
+    struct local_call *second = local_call_start(rig->router, RIG_TENANT, LIST, &request.base);
+    assert_ok(local_call_wait(second));
+    page = (const Panic__V1__ListPanicsResponse *)local_call_response(second);
+    assert_int_equal(page->n_panics, 1);
+    assert_string_equal(page->panics[0]->id, rig_id(STORE_SCAN_MAX + 1));
+    assert_string_equal(page->next_page_token, "");
+    local_call_free(first);
+    local_call_free(second);
+}
+
 /* 257 would be 1 in the byte that the store compares. */
 static void test_a_status_that_is_none_is_refused(void **state)
 {
@@ -302,6 +355,7 @@ int main(void)
         TEST(test_large_panics_make_shorter_pages),
         TEST(test_a_page_token_that_is_none_is_refused),
         TEST(test_lists_by_status),
+        TEST(test_an_empty_page_of_a_rare_status_leads_on),
         TEST(test_a_status_that_is_none_is_refused),
         TEST(test_responders_are_listed_in_pages_by_id),
         TEST(test_a_responder_shows_whom_it_is_with),

@@ -193,3 +193,15 @@ void assert_panic_equal(const struct store_panic *a, const struct store_panic *b
     assert_int_equal(a->content.length, b->content.length);
     assert_memory_equal(a->content.data, b->content.data, a->content.length);
 }
+
+void create_many(struct fixture *fixture, unsigned n)
+{
+    struct store_panic panics[64];
+    struct store_op ops[64];
+    assert_true(n <= 64);
+    for (unsigned i = 0; i < n; i++) {
+        panics[i] = panic_of(n - i);
+        ops[i] = create_op(fixture, &panics[i]);
+    }
+    assert_ok(store_apply(fixture->store, ops, n));
+}

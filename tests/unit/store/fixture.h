@@ -54,6 +54,9 @@ enum status create(struct fixture *fixture, const struct store_panic *panic);
 enum status update(struct fixture *fixture, const struct store_panic *panic);
 enum status put(struct fixture *fixture, const struct store_responder *responder);
 
+/* Creates panics 1 to n in one batch, the last one first: the order of creation must not matter. */
+void create_many(struct fixture *fixture, unsigned n);
+
 /* The stored panic, which must exist. */
 struct store_panic stored(struct fixture *fixture, const struct id *id);
 

@@ -4,6 +4,7 @@
 int main(void)
 {
     int failed = run_write_conformance();
+    failed += run_list_conformance();
     failed += run_read_conformance();
     return failed;
 }

@@ -1,0 +1,82 @@
+#!/bin/sh
+# Runs one of the tests beside this file. Usage: run.sh NAME BUILD_FOLDER PANICD
+#
+# The packages of package.json are put into BUILD_FOLDER/web, once for all of them; what protoc-gen-es makes from proto/
+# into BUILD_FOLDER/web/NAME. Exit status 77: skipped.
+set -eu
+name=$1
+build=$2
+panicd=$3
+here=$(cd "$(dirname "$0")" && pwd)
+proto=$here/../../proto
+web=$build/web
+
+skip() {
+    echo "skipped: $1"
+    exit 77
+}
+command -v npm >/dev/null || skip "npm is not installed"
+command -v node >/dev/null || skip "node is not installed"
+[ "$name" != connect_web ] || command -v chromium >/dev/null || skip "chromium is not installed"
+
+mkdir -p "$web"
+exec 9>"$web/lock"
+flock 9
+if ! cmp -s "$here/package.json" "$web/package.json"; then
+    cp "$here/package.json" "$web/package.json.new"
+    mkdir -p "$web/new"
+    cp "$here/package.json" "$web/new/package.json"
+    npm install --silent --no-audit --no-fund --prefix "$web/new" >"$web/npm.log" 2>&1 ||
+        skip "npm could not install the packages: $(tail -n 1 "$web/npm.log")"
+    rm -rf "$web/node_modules"
+    mv "$web/new/node_modules" "$web/node_modules"
+    rm -rf "$web/new"
+    mv "$web/package.json.new" "$web/package.json"
+fi
+flock -u 9
+
+# A folder of its own, below node_modules' folder, where node finds the packages.
+rm -rf "${web:?}/$name"
+mkdir -p "$web/$name/gen"
+(cd "$proto" && protoc --plugin="$web/node_modules/.bin/protoc-gen-es" --es_out="$web/$name/gen" \
+    --es_opt=target=js,import_extension=js \
+    -I. panic/v1/panic.proto panic/v1/panic_service.proto panic/v1/dispatch_service.proto health/v1/health.proto)
+cp "$here"/*.mjs "$here"/*.html "$web/$name"
+
+folder=$(mktemp -d)
+pid=
+finish() {
+    trap - EXIT INT TERM
+    [ -z "$pid" ] || kill "$pid" 2>/dev/null && wait "$pid" || :
+    rm -rf "$folder"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+# The page of the browser test is served from this origin; whichever port is free.
+origin=http://localhost:$(node -e '
+    const server = require("net").createServer();
+    server.listen(0, () => { console.log(server.address().port); server.close(); });')
+mkfifo "$folder/log"
+"$panicd" --listen "ipc://$folder/panicd.sock" --http 127.0.0.1:0 --http-origin "$origin" \
+    --store "sqlite:$folder/panicd.db" 2>"$folder/log" &
+pid=$!
+exec 3<"$folder/log"
+url=
+ready=
+while [ -z "$ready" ] && IFS= read -r line <&3; do
+    case $line in
+    *'"url":"http:'*) url=$(printf '%s\n' "$line" | sed 's/.*"url":"\([^"]*\)".*/\1/') ;;
+    *'"event":"ready"'*) ready=yes ;;
+    esac
+done
+[ -n "$ready" ]
+# The rest of the log is read, so that panicd can write it.
+cat <&3 >/dev/null &
+
+cd "$web/$name"
+export PANICD_URL="$url" PANICD_ORIGIN="$origin" PROTO="$proto"
+case $name in
+buf_curl) sh "$here/buf_curl.sh" "$web/node_modules/.bin/buf" ;;
+*) node --test-reporter=spec "./$name.mjs" ;;
+esac
