@@ -70,7 +70,7 @@ struct peers {
     /* All below under mutex. */
     struct peer_list by_pipe[BUCKETS];
     struct host_list hosts[BUCKETS];
-    TAILQ_HEAD(peer_list, peer) waiting;
+    TAILQ_HEAD(waiting_list, peer) waiting;
     unsigned n_peers;
     unsigned n_answers;
     /* The timer runs, or is about to. */
