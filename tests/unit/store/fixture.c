@@ -205,16 +205,3 @@ void create_many(struct fixture *fixture, unsigned n)
     }
     assert_ok(store_apply(fixture->store, ops, n));
 }
-
-void create_many(struct fixture *fixture, unsigned n)
-{
-    struct store_panic panics[64];
-    struct store_op ops[64];
-    assert_true(n <= 64);
-    for (unsigned i = 0; i < n; i++) {
-        /* From the last to the first: the order of creation must not matter. */
-        panics[i] = panic_of(n - i);
-        ops[i] = create_op(fixture, &panics[i]);
-    }
-    assert_ok(store_apply(fixture->store, ops, n));
-}
