@@ -59,7 +59,7 @@ origin=http://localhost:$(node -e '
     server.listen(0, () => { console.log(server.address().port); server.close(); });')
 mkfifo "$folder/log"
 "$panicd" --listen "ipc://$folder/panicd.sock" --http 127.0.0.1:0 --http-origin "$origin" \
-    --store "sqlite:$folder/panicd.db" 2>"$folder/log" &
+    --store memory: 2>"$folder/log" &
 pid=$!
 exec 3<"$folder/log"
 url=

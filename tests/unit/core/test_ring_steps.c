@@ -178,6 +178,33 @@ static void test_threshold_lasts_to_an_element_behind_many_vain_tickets(void **s
     free(circle.slots);
 }
 
+/*
+ * A vain ticket that is counted off late has a dequeuer look at head and tail though something is inside.
+ * While it looks, one element comes and the one before it goes: at no moment is the circle empty.
+ */
+static void test_dequeuer_that_looks_slowly_does_not_take_two_moments_for_an_empty_one(void **state)
+{
+    (void)state;
+    struct circle circle;
+    assert_ok(circle_init(&circle, 4, 0));
+    struct actor late = {.act = act_dequeue, .subject = &circle, .stop_at = "dequeue ticket"};
+    enqueue(&circle, 1);
+    assert_true(actor_start(&late));
+    assert_dequeues(&circle, 1);
+    assert_true(actor_resume_to(&late, "dequeue overtook"));
+    enqueue(&circle, 0);
+    actor_finish(&late);
+
+    struct actor slow = {.act = act_dequeue, .subject = &circle, .skip = 2};
+    assert_true(actor_start(&slow));
+    enqueue(&circle, 2);
+    assert_dequeues(&circle, 0);
+    actor_finish(&slow);
+    assert_true(slow.ok);
+    assert_int_equal(slow.value, 2);
+    free(circle.slots);
+}
+
 #define PAUSE_CAPACITY 8
 #define PAUSE_ROUNDS 1000
 #define PAUSED_VALUE 1000000
@@ -291,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_overtaken_enqueuer_draws_another_ticket),
         cmocka_unit_test(test_enqueuer_passes_over_a_slot_whose_element_was_not_taken_yet),
         cmocka_unit_test(test_threshold_lasts_to_an_element_behind_many_vain_tickets),
+        cmocka_unit_test(test_dequeuer_that_looks_slowly_does_not_take_two_moments_for_an_empty_one),
         cmocka_unit_test(test_push_stopped_at_any_step_stops_nobody),
         cmocka_unit_test(test_pop_stopped_at_any_step_stops_nobody),
         cmocka_unit_test(test_vain_pop_stopped_at_any_step_stops_nobody),
