@@ -1,16 +1,18 @@
 /*
  * Measures one queue in one setting and prints one line, `name value` pairs.
  *
- *     bench_ring throughput QUEUE SIDES ITEMS    SIDES producers and as many consumers, who yield when they
+ *     bench_ring throughput QUEUE SIDES MS       SIDES producers and as many consumers, who yield when they
  *                                                find the queue full or empty; items a second
- *     bench_ring latency QUEUE SIDES ITEMS       the same, each operation timed: by the clock, and by the CPU
+ *     bench_ring latency QUEUE SIDES MS          the same, each operation timed: by the clock, and by the CPU
  *                                                time of its thread, which leaves out that the thread itself
  *                                                was not running
- *     bench_ring parking QUEUE SIDES ITEMS       consumers work on each item and sleep when there is none
- * (scq: core/pool; vyukov, ck: core/park around the queue; mutex: conditions); items a second, system calls
- * an item (sleeps and wake-ups), and how often a producer that found the queue full yielded
+ *     bench_ring parking QUEUE SIDES MS          consumers work on each item and sleep when there is none;
+ *                                                items a second, system calls an item (sleeps and wake-ups),
+ *                                                yields an item of producers that found the queue full.
+ *                                                scq: core/pool; vyukov, ck: core/park around the queue;
+ *                                                mutex: conditions
  *
- * QUEUE is scq, vyukov, ck or mutex.
+ * QUEUE is scq, vyukov, ck or mutex; MS is how long to measure, in milliseconds.
  */
 #include <assert.h>
 #include <pthread.h>
@@ -40,9 +42,11 @@ struct bench {
     struct park *park;
     struct pool *pool;
     unsigned sides;
-    uint64_t per_side;
+    uint64_t ms;
     pthread_barrier_t start;
-    _Alignas(64) _Atomic bool closed;
+    _Alignas(64) _Atomic bool time_is_up;
+    _Atomic bool closed;
+    _Alignas(64) _Atomic uint64_t popped;
     _Atomic uint64_t yields;
     _Alignas(64) struct histogram by_clock;
     struct histogram by_cpu;
@@ -66,33 +70,41 @@ static void *item_of(uint64_t i)
     return (void *)(uintptr_t)(i + 1);
 }
 
+static bool goes_on(struct bench *bench)
+{
+    return !atomic_load_explicit(&bench->time_is_up, memory_order_relaxed);
+}
+
 static void *produce(void *arg)
 {
     struct side *self = arg;
     struct bench *bench = self->bench;
     bool (*push)(void *, void *) = bench->ops->push;
     pthread_barrier_wait(&bench->start);
-    for (uint64_t i = 0; i < bench->per_side; i++) {
-        while (!push(bench->queue, item_of(i))) {
+    for (uint64_t i = 0; goes_on(bench); i++) {
+        if (!push(bench->queue, item_of(i))) {
             sched_yield();
         }
     }
     return NULL;
 }
 
-/* Each consumer takes its share, so that they need not count together. */
 static void *consume(void *arg)
 {
     struct side *self = arg;
     struct bench *bench = self->bench;
     bool (*pop)(void *, void **) = bench->ops->pop;
+    uint64_t n = 0;
     pthread_barrier_wait(&bench->start);
-    for (uint64_t i = 0; i < bench->per_side; i++) {
+    while (goes_on(bench)) {
         void *item;
-        while (!pop(bench->queue, &item)) {
+        if (pop(bench->queue, &item)) {
+            n++;
+        } else {
             sched_yield();
         }
     }
+    atomic_fetch_add(&bench->popped, n);
     return NULL;
 }
 
@@ -113,8 +125,8 @@ static void *produce_timed(void *arg)
 {
     struct side *self = arg;
     pthread_barrier_wait(&self->bench->start);
-    for (uint64_t i = 0; i < self->bench->per_side; i++) {
-        while (!timed(self->bench, i, true)) {
+    for (uint64_t i = 0; goes_on(self->bench); i++) {
+        if (!timed(self->bench, i, true)) {
             sched_yield();
         }
     }
@@ -125,8 +137,8 @@ static void *consume_timed(void *arg)
 {
     struct side *self = arg;
     pthread_barrier_wait(&self->bench->start);
-    for (uint64_t i = 0; i < self->bench->per_side; i++) {
-        while (!timed(self->bench, i, false)) {
+    for (uint64_t i = 0; goes_on(self->bench); i++) {
+        if (!timed(self->bench, i, false)) {
             sched_yield();
         }
     }
@@ -175,12 +187,16 @@ static void *produce_waking(void *arg)
     struct bench *bench = self->bench;
     uint64_t yields = 0;
     pthread_barrier_wait(&bench->start);
-    for (uint64_t i = 0; i < bench->per_side; i++) {
-        while (!hand_over(bench, item_of(i))) {
+    uint64_t n = 0;
+    while (goes_on(bench)) {
+        if (hand_over(bench, item_of(n))) {
+            n++;
+        } else {
             sched_yield();
             yields++;
         }
     }
+    atomic_fetch_add(&bench->popped, n);
     atomic_fetch_add(&bench->yields, yields);
     return NULL;
 }
@@ -235,6 +251,10 @@ static double run_sides(struct bench *bench, void *(*producer)(void *), void *(*
     }
     uint64_t start = now_ns(CLOCK_MONOTONIC);
     pthread_barrier_wait(&bench->start);
+    struct timespec time = {.tv_sec = (time_t)(bench->ms / 1000),
+                            .tv_nsec = (long)(bench->ms % 1000) * 1000000};
+    nanosleep(&time, NULL);
+    atomic_store(&bench->time_is_up, true);
     for (unsigned i = 0; i < bench->sides; i++) {
         pthread_join(producers[i].thread, NULL);
     }
@@ -282,7 +302,7 @@ static void measure_parking(struct bench *bench)
     uint64_t wakeups = bench->pool != NULL   ? pool_stats(bench->pool).wakeups
                        : bench->park != NULL ? park_wakeups(bench->park)
                                              : sleeps;
-    double n = (double)(bench->per_side * bench->sides);
+    double n = (double)bench->popped;
     printf("parking %s %u per_second %.0f calls_per_item %.5f yields_per_item %.5f\n", bench->ops->name,
            bench->sides, n / seconds, (double)(sleeps + wakeups) / n, (double)bench->yields / n);
     pool_free(bench->pool);
@@ -291,10 +311,10 @@ static void measure_parking(struct bench *bench)
 
 static bool measure(struct bench *bench, const char *what)
 {
-    uint64_t n = bench->per_side * bench->sides;
     if (strcmp(what, "throughput") == 0) {
         double seconds = run_sides(bench, produce, consume);
-        printf("throughput %s %u per_second %.0f\n", bench->ops->name, bench->sides, (double)n / seconds);
+        printf("throughput %s %u per_second %.0f\n", bench->ops->name, bench->sides,
+               (double)bench->popped / seconds);
     } else if (strcmp(what, "latency") == 0) {
         run_sides(bench, produce_timed, consume_timed);
         printf("latency %s %u p9999_ns %lu worst_ns %lu cpu_p9999_ns %lu cpu_worst_ns %lu\n",
@@ -320,10 +340,10 @@ int main(int argc, char **argv)
     }
     bench.sides = argc == 5 ? (unsigned)strtoul(argv[3], NULL, 10) : 0;
     if (bench.ops == NULL || bench.sides < 1 || bench.sides > SIDES_MAX) {
-        fputs("Usage: bench_ring throughput|latency|parking scq|vyukov|ck|mutex SIDES ITEMS\n", stderr);
+        fputs("Usage: bench_ring throughput|latency|parking scq|vyukov|ck|mutex SIDES MS\n", stderr);
         return USAGE_EXIT;
     }
-    bench.per_side = strtoull(argv[4], NULL, 10) / bench.sides;
+    bench.ms = strtoull(argv[4], NULL, 10);
     bench.queue = bench.ops->new (CAPACITY);
     bool known = measure(&bench, argv[1]);
     bench.ops->free(bench.queue);

@@ -1,8 +1,8 @@
 #!/bin/sh
 # The ring against other queues, in one run: rounds in turn, medians, ratios, and a plot.
 #
-#     sh tests/bench/ring/run.sh                  about five minutes; the plot goes to docs/queue.png
-#     sh tests/bench/ring/run.sh --quick          about two minutes; the plot goes to build/queue-quick.png
+#     sh tests/bench/ring/run.sh                  about two minutes; the plot goes to docs/queue.png
+#     sh tests/bench/ring/run.sh --quick          about half a minute; the plot goes to build/queue-quick.png
 #
 # The machine should have nothing else to do.
 set -eu
@@ -10,17 +10,15 @@ cd "$(dirname "$0")/../../.."
 . src/build.sh
 
 rounds=5
-items=2000000
-timed=4000000
-halted_ms=500
+ms=300
+timed_ms=2000
 plot=docs/queue.png
 case ${1-} in
 '') ;;
 --quick)
     rounds=5
-    items=1000000
-    timed=1000000
-    halted_ms=100
+    ms=100
+    timed_ms=400
     plot=build/queue-quick.png
     ;;
 *)
@@ -47,17 +45,17 @@ while [ "$round" -lt "$rounds" ]; do
     round=$((round + 1))
     for sides in 1 2 4 8; do
         for queue in scq vyukov ck mutex; do
-            "$bench" throughput "$queue" "$sides" "$items" >>"$results"
-            "$bench" parking "$queue" "$sides" "$((items / 4))" >>"$results"
+            "$bench" throughput "$queue" "$sides" "$ms" >>"$results"
+            "$bench" parking "$queue" "$sides" "$ms" >>"$results"
         done
     done
     for queue in scq vyukov ck mutex; do
-        "$bench" latency "$queue" 4 "$timed" >>"$results"
+        "$bench" latency "$queue" 4 "$timed_ms" >>"$results"
     done
     for queue in scq vyukov ck mutex; do
-        "${bench}_halted" "$queue" none "$halted_ms" >>"$results"
+        "${bench}_halted" "$queue" none "$ms" >>"$results"
         step=0
-        while "${bench}_halted" "$queue" "$step" "$halted_ms" >>"$results"; do
+        while "${bench}_halted" "$queue" "$step" "$ms" >>"$results"; do
             step=$((step + 1))
         done
     done
