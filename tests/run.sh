@@ -28,6 +28,6 @@ while [ $# -gt 0 ]; do
     esac
 done
 
-need_packages nng-utils openssl python3 python3-protobuf clang-format clang-tidy cppcheck spin
+need_packages nng-utils openssl curl python3 python3-protobuf clang-format clang-tidy cppcheck spin
 build "$preset"
 exec ctest --test-dir "build/$preset" --output-on-failure --parallel 2 "$@"

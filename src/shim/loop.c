@@ -316,8 +316,11 @@ static struct event_base *new_base(void)
     if (config == NULL) {
         return NULL;
     }
-    /* evhttp turns reading off and on for every request; the change list drops what cancels out. */
-    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    /*
+     * Not the change list of epoll: it would tell the kernel of a closed descriptor later, when another loop
+     * may have the number.
+     */
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
     struct event_base *base = event_base_new_with_config(config);
     event_config_free(config);
     return base;
