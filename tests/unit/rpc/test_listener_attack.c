@@ -194,6 +194,7 @@ static void test_a_deaf_listener_is_opened_again(void **state)
 static void test_a_deaf_listener_is_opened_again(void **state)
 {
     (void)state;
+    print_message("nng 1.6 and newer have no watchdog: their listeners do not stop\n");
     skip();
 }
 
