@@ -48,6 +48,8 @@ struct sqlite_store {
     struct connection writer;
     /* Under write_lock: an I/O error was seen; nothing is written any more, not even a checkpoint. */
     bool failed;
+    /* Under write_lock: the number of the next change. */
+    int64_t next_seq;
     /*
      * Under write_lock: pages in the write-ahead log, the length at which to checkpoint, and how many its
      * index can hold.
@@ -83,6 +85,9 @@ MUST_USE enum status schema_check_identity(const char *path, uint32_t applicatio
                                            bool has_tables, struct diag *diag);
 
 /* sqlite_schema.c */
+
+/* The lane of panic_due that a row is in. To be used to the letter: the index is on this expression. */
+#define PANIC_LANE "(CASE version WHEN 1 THEN waiting ELSE 0 END)"
 
 /*
  * Opens the writer: settings, identity, check, schema. *connection is to be closed by the caller in any case.

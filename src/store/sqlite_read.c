@@ -11,6 +11,7 @@
  */
 #include "store/sqlite_internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -32,6 +33,16 @@ enum read {
     "tenant, id, state, lat, lng, update_us, content, (SELECT panic.id FROM panic WHERE "                    \
     "panic.tenant = responder.tenant AND panic.responder = responder.id AND panic.assigned = 1)"
 
+/*
+ * The due of one lane, and what brings the lanes together: each gives at most what is asked for, already in
+ * order, so that what is sorted in the end is short.
+ */
+#define DUE_LANE(lane, range)                                                                                \
+    "SELECT tenant, id, next_action_us FROM (SELECT * FROM panic WHERE " PANIC_LANE " = " lane               \
+    " AND next_action_us " range " ?1 ORDER BY next_action_us LIMIT ?2)"
+#define DUE_ORDER " ORDER BY next_action_us, tenant, id LIMIT ?2"
+static_assert(STORE_QUEUES == 2, "the due scan looks into each lane");
+
 const char *const read_statements[] = {
     [READ_GET] = "SELECT " PANIC_COLUMNS " FROM panic WHERE tenant = ?1 AND id = ?2",
     /* The content may fill pages of its own, which are read for the chosen rows only. */
@@ -42,15 +53,21 @@ const char *const read_statements[] = {
     [READ_LIST_RESPONDERS] = "SELECT " RESPONDER_COLUMNS " FROM responder WHERE tenant = ?1 AND id > ?2"
                              " ORDER BY id LIMIT ?3",
     [READ_ALL_RESPONDERS] = "SELECT " RESPONDER_COLUMNS " FROM responder",
-    [READ_DUE_BEFORE] = "SELECT tenant, id, next_action_us FROM panic WHERE next_action_us <= ?1"
-                        " ORDER BY next_action_us, tenant, id LIMIT ?2",
-    [READ_DUE_AFTER] = "SELECT tenant, id, next_action_us FROM panic WHERE next_action_us >= ?1"
-                       " ORDER BY next_action_us, tenant, id LIMIT ?2",
-    [READ_WAITING] = "SELECT tenant, id, next_action_us FROM panic WHERE waiting = ?1 AND waiting != 0"
-                     " ORDER BY create_us, tenant, id LIMIT ?2",
+    [READ_DUE_BEFORE] = DUE_LANE("0", "<=") " UNION ALL " DUE_LANE("1", "<=") " UNION ALL " DUE_LANE(
+        "2", "<=") DUE_ORDER,
+    [READ_DUE_AFTER] = DUE_LANE("0", ">=") " UNION ALL " DUE_LANE("1", ">=") " UNION ALL " DUE_LANE(
+        "2", ">=") DUE_ORDER,
+    [READ_WAITING] =
+        "SELECT tenant, id, next_action_us, create_us FROM ("
+        "SELECT * FROM panic WHERE " PANIC_LANE " = ?1 AND next_action_us IS NOT NULL"
+        " ORDER BY next_action_us LIMIT ?2) UNION ALL "
+        "SELECT tenant, id, next_action_us, create_us FROM ("
+        "SELECT * FROM panic WHERE waiting = ?1 AND waiting != 0 AND version > 1"
+        " ORDER BY create_us LIMIT ?2) ORDER BY create_us, tenant, id LIMIT ?2",
     [READ_COUNTS] = "SELECT (SELECT panics FROM total),"
                     " (SELECT count(*) FROM panic WHERE next_action_us IS NOT NULL),"
-                    " (SELECT count(*) FROM panic WHERE waiting != 0),"
+                    " (SELECT count(*) FROM panic WHERE " PANIC_LANE " > 0 AND next_action_us IS NOT NULL) +"
+                    " (SELECT count(*) FROM panic WHERE waiting != 0 AND version > 1),"
                     " (SELECT count(*) FROM panic WHERE next_action_us < ?1)",
 };
 const size_t read_statements_n = sizeof(read_statements) / sizeof(read_statements[0]);

@@ -13,10 +13,16 @@
  * mode, and turns to WAL afterwards: so they are in the header of the file itself from the first moment,
  * where the check before the opening finds them. A migration is followed by a checkpoint for the same reason.
  *
- * Tables: WITHOUT ROWID, so that a create writes one row into one tree plus an entry of panic_due; keys that
- * begin with the tenant and go on with a time-ordered id fall on the tree's last page. The indices are
- * partial, and so as small as what is open, waits or is bound. panic_bound is what makes a binding exclusive.
- * `total` saves counting a million rows.
+ * Tables. Every change of a panic, its creation being the first, has a number: one sequence over panic.seq and
+ * event.seq, in the order of the commits. As the key of both tables it makes every insert an append, and the
+ * two together are the feed of changes. A create is three appends, or nearly: the row, its id (keys that begin
+ * with the tenant and go on with a time-ordered id fall on the last page), and its entry in panic_due.
+ *
+ * panic_due orders what is open by when it is due, within lanes: lane 0, and one for each queue with the
+ * panics that have waited in it since they were created. So one entry tells of a fresh panic both when it is
+ * due and where it waits, and only one that waits again or still after a change has an entry in panic_waiting.
+ * Indices are partial, and so as small as what is open, waits or is bound. panic_bound is what makes a binding
+ * exclusive. `total` saves counting a million rows.
  */
 #include "store/sqlite_internal.h"
 
@@ -58,6 +64,39 @@ static const char *const migrations[] = {
     "  PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE total (panics INTEGER NOT NULL) STRICT;"
     "INSERT INTO total VALUES (0);",
+
+    /* Changes get their numbers in the order of their times, which is nearest to that of their commits. */
+    "CREATE TABLE change ("
+    "  seq INTEGER PRIMARY KEY, tenant TEXT NOT NULL, id BLOB NOT NULL, version INTEGER NOT NULL,"
+    "  UNIQUE (tenant, id, version));"
+    "INSERT INTO change (tenant, id, version) SELECT tenant, id, version FROM ("
+    "  SELECT tenant, id, 1 AS version, create_us AS at_us FROM panic UNION ALL"
+    "  SELECT tenant, panic_id, version, at_us FROM event) ORDER BY at_us, version;"
+    "ALTER TABLE panic RENAME TO old_panic;"
+    "ALTER TABLE event RENAME TO old_event;"
+    "CREATE TABLE panic ("
+    "  seq INTEGER PRIMARY KEY,"
+    "  tenant TEXT NOT NULL, id BLOB NOT NULL, version INTEGER NOT NULL, status INTEGER NOT NULL,"
+    "  stage INTEGER NOT NULL, waiting INTEGER NOT NULL, attempts INTEGER NOT NULL, create_us INTEGER NOT "
+    "NULL,"
+    "  update_us INTEGER NOT NULL, next_action_us INTEGER, responder TEXT, assigned INTEGER NOT NULL,"
+    "  assign_us INTEGER NOT NULL, distance_m REAL NOT NULL, outcome TEXT, content BLOB NOT NULL) STRICT;"
+    "INSERT INTO panic SELECT change.seq, old_panic.* FROM old_panic"
+    "  JOIN change USING (tenant, id) WHERE change.version = 1 ORDER BY change.seq;"
+    "CREATE TABLE event ("
+    "  seq INTEGER PRIMARY KEY,"
+    "  tenant TEXT NOT NULL, panic_id BLOB NOT NULL, version INTEGER NOT NULL, at_us INTEGER NOT NULL,"
+    "  type TEXT NOT NULL, actor TEXT NOT NULL, from_stage INTEGER NOT NULL, to_stage INTEGER NOT NULL)"
+    "  STRICT;"
+    "INSERT INTO event SELECT change.seq, old_event.* FROM old_event"
+    "  JOIN change ON change.tenant = old_event.tenant AND change.id = old_event.panic_id"
+    "  AND change.version = old_event.version ORDER BY change.seq;"
+    "DROP TABLE old_panic; DROP TABLE old_event; DROP TABLE change;"
+    "CREATE UNIQUE INDEX panic_id ON panic (tenant, id);"
+    "CREATE UNIQUE INDEX panic_bound ON panic (tenant, responder) WHERE assigned = 1;"
+    "CREATE UNIQUE INDEX event_panic ON event (tenant, panic_id, version);"
+    "CREATE INDEX panic_due ON panic (" PANIC_LANE ", next_action_us) WHERE next_action_us IS NOT NULL;"
+    "CREATE INDEX panic_waiting ON panic (waiting, create_us) WHERE waiting != 0 AND version > 1;",
 };
 
 #define SCHEMA_VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))

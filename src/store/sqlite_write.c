@@ -16,8 +16,8 @@
  *
  * Checkpoints run here, after a batch that left the log longer than CHECKPOINT_PAGES: short enough that one
  * costs few milliseconds and recovery after a kill reads little. They are PASSIVE, so they wait for no
- * reader; one that could not finish is tried again when the log has grown by a quarter more. A batch stays
- * durable whatever becomes of its checkpoint, so only an I/O error of it matters.
+ * reader; one that could not finish is tried again when the log has grown by a quarter more, and one that
+ * failed for want of space after every batch. A batch stays durable whatever becomes of its checkpoint, so only an I/O error of it matters.
  */
 #include "store/sqlite_internal.h"
 
@@ -54,17 +54,18 @@ enum write {
     WRITE_PUT_RESPONDER,
     WRITE_BINDING,
     WRITE_TOTAL,
+    WRITE_LAST_SEQ,
 };
 
-/* ?1 to ?14 of CREATE and UPDATE are bound by bind_panic(). */
+/* ?1 to ?14 of UPDATE are bound by bind_update(), those of CREATE by bind_create(). */
 const char *const write_statements[] = {
     [WRITE_BEGIN] = "BEGIN IMMEDIATE",
     [WRITE_COMMIT] = "COMMIT",
     [WRITE_ROLLBACK] = "ROLLBACK",
     [WRITE_CREATE] =
-        "INSERT INTO panic (version, status, stage, waiting, attempts, update_us, next_action_us, responder,"
-        " assigned, assign_us, distance_m, outcome, tenant, id, create_us, content)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+        "INSERT INTO panic (seq, tenant, id, version, status, stage, waiting, attempts, create_us, update_us,"
+        " next_action_us, responder, assigned, assign_us, distance_m, outcome, content)"
+        " VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?8, ?9, NULL, 0, 0, 0, NULL, ?10)"
         " ON CONFLICT (tenant, id) DO NOTHING",
     [WRITE_GET] = "SELECT " PANIC_COLUMNS " FROM panic WHERE tenant = ?1 AND id = ?2",
     [WRITE_UPDATE] =
@@ -72,13 +73,15 @@ const char *const write_statements[] = {
         " update_us = ?6, next_action_us = ?7, responder = ?8, assigned = ?9, assign_us = ?10,"
         " distance_m = ?11, outcome = ?12 WHERE tenant = ?13 AND id = ?14 AND version = ?1 - 1",
     [WRITE_EXISTS] = "SELECT 1 FROM panic WHERE tenant = ?1 AND id = ?2",
-    [WRITE_EVENT] = "INSERT INTO event (tenant, panic_id, version, at_us, type, actor, from_stage, to_stage)"
-                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [WRITE_EVENT] = "INSERT INTO event (seq, tenant, panic_id, version, at_us, type, actor, from_stage,"
+                    " to_stage) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     [WRITE_PUT_RESPONDER] = "INSERT INTO responder (tenant, id, state, lat, lng, update_us, content)"
                             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (tenant, id) DO UPDATE SET"
                             " state = ?3, lat = ?4, lng = ?5, update_us = ?6, content = ?7",
     [WRITE_BINDING] = "SELECT id FROM panic WHERE tenant = ?1 AND responder = ?2 AND assigned = 1",
     [WRITE_TOTAL] = "UPDATE total SET panics = panics + ?1",
+    [WRITE_LAST_SEQ] = "SELECT max((SELECT ifnull(max(seq), 0) FROM panic),"
+                       " (SELECT ifnull(max(seq), 0) FROM event))",
 };
 const size_t write_statements_n = sizeof(write_statements) / sizeof(write_statements[0]);
 
@@ -89,7 +92,16 @@ static int run(struct connection *writer, enum write which)
     return sqlite3_reset(writer->statements[which]);
 }
 
-static void bind_panic(sqlite3_stmt *statement, const struct store_panic *panic)
+static void bind_time(sqlite3_stmt *statement, int index, int64_t time_us)
+{
+    if (time_us != 0) {
+        sqlite3_bind_int64(statement, index, time_us);
+    } else {
+        sqlite3_bind_null(statement, index);
+    }
+}
+
+static void bind_update(sqlite3_stmt *statement, const struct store_panic *panic)
 {
     sqlite3_bind_int64(statement, 1, (sqlite3_int64)panic->version);
     sqlite3_bind_int(statement, 2, panic->status);
@@ -97,11 +109,7 @@ static void bind_panic(sqlite3_stmt *statement, const struct store_panic *panic)
     sqlite3_bind_int(statement, 4, panic->waiting);
     sqlite3_bind_int64(statement, 5, panic->attempts);
     sqlite3_bind_int64(statement, 6, panic->update_time_us);
-    if (panic->next_action_at_us != 0) {
-        sqlite3_bind_int64(statement, 7, panic->next_action_at_us);
-    } else {
-        sqlite3_bind_null(statement, 7);
-    }
+    bind_time(statement, 7, panic->next_action_at_us);
     bind_text(statement, 8, panic->responder_id);
     sqlite3_bind_int(statement, 9, panic->assigned);
     sqlite3_bind_int64(statement, 10, panic->assign_time_us);
@@ -109,6 +117,20 @@ static void bind_panic(sqlite3_stmt *statement, const struct store_panic *panic)
     bind_text(statement, 12, panic->outcome);
     bind_text(statement, 13, panic->tenant);
     bind_id(statement, 14, &panic->id);
+}
+
+static void bind_create(sqlite3_stmt *statement, const struct store_panic *panic, int64_t seq)
+{
+    sqlite3_bind_int64(statement, 1, seq);
+    bind_text(statement, 2, panic->tenant);
+    bind_id(statement, 3, &panic->id);
+    sqlite3_bind_int(statement, 4, panic->status);
+    sqlite3_bind_int(statement, 5, panic->stage);
+    sqlite3_bind_int(statement, 6, panic->waiting);
+    sqlite3_bind_int64(statement, 7, panic->attempts);
+    sqlite3_bind_int64(statement, 8, panic->create_time_us);
+    bind_time(statement, 9, panic->next_action_at_us);
+    bind_bytes(statement, 10, &panic->content);
 }
 
 /* The outcome of a create whose id is taken. */
@@ -130,17 +152,16 @@ static enum status compare_existing(sqlite3_stmt *row, struct store_op *op)
     return STATUS_OK;
 }
 
-static int run_create(struct connection *writer, struct store_op *op, int64_t *created)
+static int run_create(struct sqlite_store *sqlite, struct store_op *op, int64_t *created)
 {
-    sqlite3_stmt *insert = writer->statements[WRITE_CREATE];
-    bind_panic(insert, op->panic);
-    sqlite3_bind_int64(insert, 15, op->panic->create_time_us);
-    bind_bytes(insert, 16, &op->panic->content);
+    struct connection *writer = &sqlite->writer;
+    bind_create(writer->statements[WRITE_CREATE], op->panic, sqlite->next_seq);
     int code = run(writer, WRITE_CREATE);
     if (code != SQLITE_OK) {
         return code;
     }
     if (sqlite3_changes(writer->db) == 1) {
+        sqlite->next_seq++;
         ++*created;
         return SQLITE_OK;
     }
@@ -153,30 +174,32 @@ static int run_create(struct connection *writer, struct store_op *op, int64_t *c
     return sqlite3_reset(get);
 }
 
-static int run_event(struct connection *writer, const struct store_panic *panic,
+static int run_event(struct sqlite_store *sqlite, const struct store_panic *panic,
                      const struct store_event *event)
 {
-    sqlite3_stmt *statement = writer->statements[WRITE_EVENT];
-    bind_text(statement, 1, panic->tenant);
-    bind_id(statement, 2, &panic->id);
-    sqlite3_bind_int64(statement, 3, (sqlite3_int64)panic->version);
-    sqlite3_bind_int64(statement, 4, event->at_us);
-    bind_text(statement, 5, event->type);
-    bind_text(statement, 6, event->actor);
-    sqlite3_bind_int(statement, 7, event->from_stage);
-    sqlite3_bind_int(statement, 8, event->to_stage);
-    return run(writer, WRITE_EVENT);
+    sqlite3_stmt *statement = sqlite->writer.statements[WRITE_EVENT];
+    sqlite3_bind_int64(statement, 1, sqlite->next_seq++);
+    bind_text(statement, 2, panic->tenant);
+    bind_id(statement, 3, &panic->id);
+    sqlite3_bind_int64(statement, 4, (sqlite3_int64)panic->version);
+    sqlite3_bind_int64(statement, 5, event->at_us);
+    bind_text(statement, 6, event->type);
+    bind_text(statement, 7, event->actor);
+    sqlite3_bind_int(statement, 8, event->from_stage);
+    sqlite3_bind_int(statement, 9, event->to_stage);
+    return run(&sqlite->writer, WRITE_EVENT);
 }
 
-static int run_update(struct connection *writer, struct store_op *op)
+static int run_update(struct sqlite_store *sqlite, struct store_op *op)
 {
-    bind_panic(writer->statements[WRITE_UPDATE], op->panic);
+    struct connection *writer = &sqlite->writer;
+    bind_update(writer->statements[WRITE_UPDATE], op->panic);
     int code = run(writer, WRITE_UPDATE);
     if (code != SQLITE_OK) {
         return code;
     }
     if (sqlite3_changes(writer->db) == 1) {
-        return op->event != NULL ? run_event(writer, op->panic, op->event) : SQLITE_OK;
+        return op->event != NULL ? run_event(sqlite, op->panic, op->event) : SQLITE_OK;
     }
     sqlite3_stmt *exists = writer->statements[WRITE_EXISTS];
     bind_text(exists, 1, op->panic->tenant);
@@ -218,28 +241,29 @@ static int run_put_responder(struct connection *writer, struct store_op *op)
     return code == SQLITE_OK ? read_binding(writer, responder, &op->existing_responder.panic_id) : code;
 }
 
-static int run_op(struct connection *writer, struct store_op *op, int64_t *created)
+static int run_op(struct sqlite_store *sqlite, struct store_op *op, int64_t *created)
 {
     if (op->outcome != STATUS_OK) {
         return SQLITE_OK;
     }
     switch (op->kind) {
     case STORE_CREATE:
-        return run_create(writer, op, created);
+        return run_create(sqlite, op, created);
     case STORE_UPDATE:
-        return run_update(writer, op);
+        return run_update(sqlite, op);
     case STORE_PUT_RESPONDER:
-        return run_put_responder(writer, op);
+        return run_put_responder(&sqlite->writer, op);
     }
     return SQLITE_MISUSE;
 }
 
-static int run_ops(struct connection *writer, struct store_op *ops, size_t n)
+static int run_ops(struct sqlite_store *sqlite, struct store_op *ops, size_t n)
 {
+    struct connection *writer = &sqlite->writer;
     int64_t created = 0;
     int code = run(writer, WRITE_BEGIN);
     for (size_t i = 0; i < n && code == SQLITE_OK; i++) {
-        code = run_op(writer, &ops[i], &created);
+        code = run_op(sqlite, &ops[i], &created);
     }
     if (code == SQLITE_OK && created > 0) {
         sqlite3_bind_int64(writer->statements[WRITE_TOTAL], 1, created);
@@ -334,10 +358,11 @@ static enum status checkpoint(struct sqlite_store *sqlite, int mode)
     errno = 0;
     int code = sqlite3_wal_checkpoint_v2(sqlite->writer.db, NULL, mode, NULL, NULL);
     int system_error = errno;
-    sqlite->checkpoint_at = sqlite->wal_pages + CHECKPOINT_RETRY_PAGES;
     if (code == SQLITE_OK || code == SQLITE_BUSY) {
+        sqlite->checkpoint_at = sqlite->wal_pages + CHECKPOINT_RETRY_PAGES;
         return STATUS_OK;
     }
+    /* Again after the next batch: the log must not take the room that the database needs to take it in. */
     bool clean = is_clean_failure(code, system_error, false);
     enum status status = fail(sqlite, "checkpoint", code, system_error, clean);
     return clean ? STATUS_OK : status;
@@ -351,7 +376,7 @@ static enum status apply_locked(struct sqlite_store *sqlite, struct store_op *op
         int system_error = errno;
         return fail(sqlite, "reserve", code, system_error, is_clean_failure(code, system_error, false));
     }
-    code = run_ops(&sqlite->writer, ops, n);
+    code = run_ops(sqlite, ops, n);
     if (code != SQLITE_OK) {
         return roll_back(sqlite, "apply", code, false);
     }
@@ -391,8 +416,24 @@ static int note_wal_pages(void *ctx, sqlite3 *db, const char *database, int page
     return SQLITE_OK;
 }
 
+static enum status read_last_seq(struct sqlite_store *sqlite, struct diag *diag)
+{
+    sqlite3_stmt *statement = sqlite->writer.statements[WRITE_LAST_SEQ];
+    bool found = sqlite3_step(statement) == SQLITE_ROW;
+    sqlite->next_seq = sqlite3_column_int64(statement, 0) + 1;
+    if (sqlite3_reset(statement) != SQLITE_OK || !found) {
+        return diag_fail(diag, STATUS_UNAVAILABLE, "store: %s: %s", sqlite->file.path,
+                         sqlite3_errmsg(sqlite->writer.db));
+    }
+    return STATUS_OK;
+}
+
 enum status writer_start(struct sqlite_store *sqlite, struct diag *diag)
 {
+    enum status status = read_last_seq(sqlite, diag);
+    if (status != STATUS_OK) {
+        return status;
+    }
     sqlite->checkpoint_at = CHECKPOINT_PAGES;
     sqlite3_wal_hook(sqlite->writer.db, note_wal_pages, sqlite);
     sqlite->wal_pages = (uint64_t)(INDEX_REGIONS_MIN - 1) * INDEX_REGION_PAGES;

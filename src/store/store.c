@@ -65,8 +65,15 @@ static bool content_fits(const struct bytes *content)
 static bool panic_fits(const struct store_panic *panic)
 {
     return tenant_fits(panic->tenant) && !id_is_nil(&panic->id) && panic->version <= INT64_MAX &&
-           panic->next_action_at_us >= 0 && isfinite(panic->distance_m) &&
+           panic->waiting <= STORE_QUEUES && panic->next_action_at_us >= 0 && isfinite(panic->distance_m) &&
            (panic->responder_id != NULL ? responder_id_fits(panic->responder_id) : !panic->assigned);
+}
+
+static bool is_new(const struct store_panic *panic)
+{
+    return panic->version == 1 && panic->update_time_us == panic->create_time_us &&
+           panic->responder_id == NULL && panic->assign_time_us == 0 && panic->distance_m == 0 &&
+           panic->outcome == NULL;
 }
 
 static bool op_fits(const struct store_op *op)
@@ -74,8 +81,7 @@ static bool op_fits(const struct store_op *op)
     switch (op->kind) {
     case STORE_CREATE:
         assert(op->panic != NULL && op->arena != NULL);
-        return panic_fits(op->panic) && op->panic->version == 1 && !op->panic->assigned &&
-               content_fits(&op->panic->content);
+        return panic_fits(op->panic) && is_new(op->panic) && content_fits(&op->panic->content);
     case STORE_UPDATE:
         assert(op->panic != NULL);
         assert(op->event == NULL || (op->event->type != NULL && op->event->actor != NULL));
@@ -178,7 +184,7 @@ enum status store_waiting(struct store *store, uint8_t queue, size_t max, struct
                           size_t *ret_n)
 {
     assert(ret_keys != NULL && ret_n != NULL);
-    if (queue == 0) {
+    if (queue == 0 || queue > STORE_QUEUES) {
         return STATUS_INVALID_ARGUMENT;
     }
     return store->ops->waiting(store, queue, max, ret_keys, ret_n);

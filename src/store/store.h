@@ -35,6 +35,8 @@
 #define STORE_TENANT_MAX 64
 #define STORE_RESPONDER_ID_MAX 64
 #define STORE_BATCH_MAX 1024
+/* Queues that panics may wait in: 1 to STORE_QUEUES. */
+#define STORE_QUEUES 2
 #define STORE_PAGE_MAX 500
 /* Most rows that one store_list() looks at, whatever the tenant has. */
 #define STORE_SCAN_MAX 5000
@@ -118,7 +120,8 @@ struct store_event {
  */
 enum store_op_kind {
     /*
-     * Insert op->panic (version 1, not assigned; its creation is event 1 and needs no row).
+     * Insert op->panic as it is when new: version 1, updated when created, no responder, no outcome. (Its
+     * creation is event 1 and needs no row.)
      * Outcome: OK; or, if the id is taken: OK with `replayed` and *existing when the content is equal,
      * ALREADY_EXISTS when it is not. A replay is durable like the original when store_apply returns.
      */
@@ -284,7 +287,11 @@ MUST_USE enum status store_all_responders(struct store *store,
 MUST_USE enum status store_due(struct store *store, int64_t before_us, int64_t after_us, size_t max,
                                struct store_key *ret_keys, size_t *ret_n);
 
-/* What waits in the queue, of all tenants, oldest creation first. INVALID_ARGUMENT for queue 0. */
+/*
+ * What waits in the queue, of all tenants, oldest creation first; of panics that were not changed since they
+ * were created, all of which are first due equally long after that, the one that is due first counts as the
+ * oldest. INVALID_ARGUMENT for a number that is no queue.
+ */
 MUST_USE enum status store_waiting(struct store *store, uint8_t queue, size_t max, struct store_key *ret_keys,
                                    size_t *ret_n);
 

@@ -215,6 +215,7 @@ static void test_reads_out_of_bounds_are_invalid(void **state)
                   STATUS_INVALID_ARGUMENT);
     struct store_key key;
     assert_status(store_waiting(fixture->store, 0, 1, &key, &n), STATUS_INVALID_ARGUMENT);
+    assert_status(store_waiting(fixture->store, STORE_QUEUES + 1, 1, &key, &n), STATUS_INVALID_ARGUMENT);
     assert_status(store_list(fixture->store, "acme", NULL, 0, STORE_PAGE_MAX + 1, &fixture->arena, page, &n,
                              &last, &more),
                   STATUS_INVALID_ARGUMENT);

@@ -62,6 +62,8 @@ static void test_waiting_lists_oldest_creation_first(void **state)
     for (unsigned i = 0; i < 4; i++) {
         struct store_panic panic = panic_of(i + 1);
         panic.create_time_us = created[i];
+        panic.update_time_us = created[i];
+        panic.next_action_at_us = created[i] + 2000000;
         panic.waiting = i != 3 ? 1 : 0;
         assert_status(create(fixture, &panic), STATUS_OK);
     }
@@ -84,6 +86,19 @@ static void test_waiting_lists_oldest_creation_first(void **state)
     assert_true(id_equal(&keys[0].id, &third));
 }
 
+/* A panic that waits in queue 1, created at n seconds; `tries` more times than at its creation. */
+static void create_waiting(struct fixture *fixture, unsigned n, unsigned tries)
+{
+    struct store_panic panic = panic_of(n);
+    panic.waiting = 1;
+    assert_status(create(fixture, &panic), STATUS_OK);
+    for (unsigned i = 0; i < tries; i++) {
+        panic.version++;
+        panic.next_action_at_us += 1000000000;
+        assert_status(update(fixture, &panic), STATUS_OK);
+    }
+}
+
 /* Panic n of those in `queue`, which must be `expected`, oldest first. */
 static void assert_queue_holds(struct fixture *fixture, uint8_t queue, const unsigned *expected, size_t n)
 {
@@ -101,16 +116,14 @@ static void test_a_queue_lists_nothing_of_another_queue(void **state)
 {
     struct fixture *fixture = *state;
     /* Older ones in the other queues must not come first, nor take the place of what was asked for. */
-    static const uint8_t queues[] = {2, 1, 255, 2, 1, 0};
+    static const uint8_t queues[] = {2, 1, 2, 2, 1, 0};
     for (unsigned i = 0; i < 6; i++) {
         struct store_panic panic = panic_of(i + 1);
         panic.waiting = queues[i];
         assert_status(create(fixture, &panic), STATUS_OK);
     }
     assert_queue_holds(fixture, 1, (const unsigned[]){2, 5}, 2);
-    assert_queue_holds(fixture, 2, (const unsigned[]){1, 4}, 2);
-    assert_queue_holds(fixture, 3, NULL, 0);
-    assert_queue_holds(fixture, 255, (const unsigned[]){3}, 1);
+    assert_queue_holds(fixture, 2, (const unsigned[]){1, 3, 4}, 3);
     struct store_key key;
     size_t n;
     assert_ok(store_waiting(fixture->store, 1, 1, &key, &n));
@@ -121,6 +134,53 @@ static void test_a_queue_lists_nothing_of_another_queue(void **state)
     struct store_counts counts;
     assert_ok(store_counts(fixture->store, 0, &counts));
     assert_int_equal(counts.waiting, 5);
+}
+
+static void test_a_panic_that_waits_again_keeps_its_place_among_new_ones(void **state)
+{
+    struct fixture *fixture = *state;
+    create_waiting(fixture, 1, 0);
+    create_waiting(fixture, 2, 3);
+    create_waiting(fixture, 3, 0);
+    create_waiting(fixture, 4, 1);
+    create_waiting(fixture, 5, 0);
+    assert_queue_holds(fixture, 1, (const unsigned[]){1, 2, 3, 4, 5}, 5);
+    struct store_key keys[2];
+    size_t n;
+    assert_ok(store_waiting(fixture->store, 1, 2, keys, &n));
+    assert_int_equal(n, 2);
+    struct id second = id_of(2);
+    assert_true(id_equal(&keys[1].id, &second));
+    struct store_counts counts;
+    assert_ok(store_counts(fixture->store, 0, &counts));
+    assert_int_equal(counts.waiting, 5);
+    assert_int_equal(counts.open, 5);
+}
+
+static void test_due_lists_by_time_whether_panics_wait_or_not(void **state)
+{
+    struct fixture *fixture = *state;
+    for (unsigned i = 0; i < 9; i++) {
+        struct store_panic panic = panic_of(9 - i);
+        panic.waiting = (uint8_t)(i % 3);
+        assert_status(create(fixture, &panic), STATUS_OK);
+    }
+    struct store_key keys[9];
+    size_t n;
+    assert_ok(store_due(fixture->store, 8000000, INT64_MAX, 9, keys, &n));
+    assert_int_equal(n, 6);
+    for (unsigned i = 0; i < 6; i++) {
+        struct id id = id_of(i + 1);
+        assert_true(id_equal(&keys[i].id, &id));
+    }
+    assert_ok(store_due(fixture->store, 8000000, 10000000, 7, keys, &n));
+    assert_int_equal(n, 7);
+    struct id eighth = id_of(8);
+    assert_true(id_equal(&keys[6].id, &eighth));
+    struct store_counts counts;
+    assert_ok(store_counts(fixture->store, 8000000, &counts));
+    assert_int_equal(counts.overdue, 5);
+    assert_int_equal(counts.waiting, 6);
 }
 
 static void test_a_panic_that_changes_its_queue_leaves_the_old_one(void **state)
@@ -302,6 +362,8 @@ int run_read_conformance(void)
         FOR_EACH_STORE(test_due_with_overlapping_ranges_lists_each_once),
         FOR_EACH_STORE(test_due_finds_no_closed_panic),
         FOR_EACH_STORE(test_waiting_lists_oldest_creation_first),
+        FOR_EACH_STORE(test_a_panic_that_waits_again_keeps_its_place_among_new_ones),
+        FOR_EACH_STORE(test_due_lists_by_time_whether_panics_wait_or_not),
         FOR_EACH_STORE(test_a_queue_lists_nothing_of_another_queue),
         FOR_EACH_STORE(test_a_panic_that_changes_its_queue_leaves_the_old_one),
         FOR_EACH_STORE(test_all_responders_visits_every_tenant),

@@ -12,11 +12,28 @@ static void test_get_returns_what_was_created(void **state)
     struct store_panic panic = panic_of(1);
     panic.waiting = 1;
     panic.attempts = UINT32_MAX;
+    assert_status(create(fixture, &panic), STATUS_OK);
+    struct store_panic got = stored(fixture, &panic.id);
+    assert_panic_equal(&got, &panic);
+}
+
+static void test_get_returns_what_was_updated(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_panic panic = panic_of(1);
+    assert_status(create(fixture, &panic), STATUS_OK);
+    panic.version = 2;
+    panic.status = 3;
+    panic.stage = 4;
+    panic.waiting = 2;
+    panic.attempts = UINT32_MAX;
+    panic.update_time_us = 9;
+    panic.next_action_at_us = 10;
     panic.responder_id = "unit-9";
     panic.assign_time_us = 5;
     panic.distance_m = -1;
     panic.outcome = "none yet";
-    assert_status(create(fixture, &panic), STATUS_OK);
+    assert_status(update(fixture, &panic), STATUS_OK);
     struct store_panic got = stored(fixture, &panic.id);
     assert_panic_equal(&got, &panic);
 }
@@ -27,11 +44,13 @@ static void test_store_keeps_copies_of_what_it_was_given(void **state)
     char texts[][8] = {"acme", "unit-1", "lost", "content"};
     struct store_panic panic = panic_of(1);
     panic.tenant = texts[0];
-    panic.responder_id = texts[1];
-    panic.outcome = texts[2];
     panic.content = (struct bytes){.data = (const uint8_t *)texts[3], .length = 7};
     struct store_responder responder = responder_of(texts[1]);
     assert_status(create(fixture, &panic), STATUS_OK);
+    panic.version = 2;
+    panic.responder_id = texts[1];
+    panic.outcome = texts[2];
+    assert_status(update(fixture, &panic), STATUS_OK);
     assert_status(put(fixture, &responder), STATUS_OK);
     memset(texts, 'x', sizeof(texts));
 
@@ -65,6 +84,7 @@ static void test_create_of_same_content_replays_the_stored_panic(void **state)
 
     struct store_panic again = panic_of(1);
     again.create_time_us = 99;
+    again.update_time_us = 99;
     struct store_op op = create_op(fixture, &again);
     assert_ok(store_apply(fixture->store, &op, 1));
     assert_status(op.outcome, STATUS_OK);
@@ -290,8 +310,8 @@ static void test_ops_out_of_bounds_are_invalid(void **state)
     char long_text[STORE_TENANT_MAX + 2];
     memset(long_text, 'x', sizeof(long_text) - 1);
     long_text[sizeof(long_text) - 1] = 0;
-    struct store_panic bad[7];
-    for (size_t i = 0; i < 7; i++) {
+    struct store_panic bad[10];
+    for (size_t i = 0; i < 10; i++) {
         bad[i] = panic_of(1);
     }
     bad[0].tenant = long_text;
@@ -302,7 +322,10 @@ static void test_ops_out_of_bounds_are_invalid(void **state)
     bad[4].distance_m = NAN;
     bad[5].content.length = STORE_CONTENT_MAX + 1;
     bad[6].next_action_at_us = -1;
-    for (size_t i = 0; i < 7; i++) {
+    bad[7].waiting = STORE_QUEUES + 1;
+    bad[8].update_time_us++;
+    bad[9].outcome = "over before it began";
+    for (size_t i = 0; i < 10; i++) {
         assert_status(create(fixture, &bad[i]), STATUS_INVALID_ARGUMENT);
     }
     struct store_panic unnamed = panic_of(1);
@@ -458,6 +481,7 @@ int run_write_conformance(void)
 {
     const struct CMUnitTest tests[] = {
         FOR_EACH_STORE(test_get_returns_what_was_created),
+        FOR_EACH_STORE(test_get_returns_what_was_updated),
         FOR_EACH_STORE(test_store_keeps_copies_of_what_it_was_given),
         FOR_EACH_STORE(test_get_of_unknown_id_is_not_found),
         FOR_EACH_STORE(test_create_of_same_content_replays_the_stored_panic),

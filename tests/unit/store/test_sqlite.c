@@ -127,7 +127,7 @@ static void test_writer_has_the_settings_that_durability_needs(void **state)
     assert_int_equal(pragma(writer, "PRAGMA mmap_size"), 0);
     assert_int_equal(pragma(writer, "PRAGMA wal_autocheckpoint"), 0);
     assert_int_equal(pragma(writer, "PRAGMA application_id"), SQLITE_APPLICATION_ID);
-    assert_int_equal(pragma(writer, "PRAGMA user_version"), 1);
+    assert_int_equal(pragma(writer, "PRAGMA user_version"), 2);
     assert_int_equal(pragma(writer, "SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
 }
 
