@@ -1,13 +1,35 @@
+/*
+ * Random bits come from the kernel many ids at a time, into a buffer of each thread: libuuid's own generator
+ * stirs its seed with a dozen system calls for every id. Nothing here forks, so no buffer is ever used twice.
+ */
 #include "base/id.h"
 
+#include <sys/random.h>
 #include <uuid/uuid.h>
 
 #include "base/clock.h"
 
+/* Up to this size getrandom() is all or nothing, and no signal interrupts it (getrandom(2)). */
+#define RANDOM_SIZE 256
+
+static struct id random_id(void)
+{
+    static _Thread_local struct id ids[RANDOM_SIZE / sizeof(struct id)];
+    static _Thread_local size_t left;
+    struct id id;
+    if (left == 0 && getrandom(ids, sizeof(ids), 0) == (ssize_t)sizeof(ids)) {
+        left = sizeof(ids) / sizeof(ids[0]);
+    }
+    if (left > 0) {
+        return ids[--left];
+    }
+    uuid_generate_random(id.bytes);
+    return id;
+}
+
 struct id id_new_v7(int64_t wall_us)
 {
-    struct id id;
-    uuid_generate_random(id.bytes);
+    struct id id = random_id();
     if (wall_us < 0) {
         /* A clock before 1970 must not spill into the bits of the version. */
         wall_us = 0;

@@ -15,47 +15,54 @@ struct create {
     struct service *service;
     struct content content;
     struct store_panic row;
-    Panic__V1__Panic *panic;
+    struct view_packed packed;
     struct view_key key;
     /* A test, for simulated responders. */
     bool simulated;
 };
 
-static void reply_created(struct create *create, const Panic__V1__Panic *panic, bool replayed)
+/* The response but for the panic. */
+static Panic__V1__CreatePanicResponse rest_of_response(const struct create *create, bool replayed)
 {
-    Panic__V1__CreatePanicResponse response = PANIC__V1__CREATE_PANIC_RESPONSE__INIT;
-    response.panic = (Panic__V1__Panic *)panic;
-    response.replayed = replayed;
-    response.warnings = create->content.warnings;
-    response.n_warnings = create->content.n_warnings;
-    rpc_call_reply(create->write.call, &response.base);
+    Panic__V1__CreatePanicResponse rest = PANIC__V1__CREATE_PANIC_RESPONSE__INIT;
+    rest.replayed = replayed;
+    rest.warnings = (char **)create->content.warnings;
+    rest.n_warnings = create->content.n_warnings;
+    return rest;
 }
 
-/* The panic had been stored by an earlier request: answer with it as it is now. */
-static void finish_replay(struct create *create, const struct store_op *op)
+/* The longest that it gets. */
+static size_t rest_max(const struct create *create)
+{
+    const Panic__V1__CreatePanicResponse rest = rest_of_response(create, true);
+    return panic__v1__create_panic_response__get_packed_size(&rest);
+}
+
+static void reply_created(struct create *create, const struct view_packed *panic, bool replayed)
 {
     struct rpc_call *call = create->write.call;
-    struct service *service = create->service;
-    const Panic__V1__Panic *panic = view_panic(&op->existing, &call->arena);
-    if (panic != NULL) {
-        view_cache_put(service->config.cache, &op->existing, panic, &call->arena);
-    }
-    view_cache_let_go(service->config.cache, &create->key);
-    if (panic != NULL) {
-        reply_created(create, panic, true);
-    } else {
+    const Panic__V1__CreatePanicResponse rest = rest_of_response(create, replayed);
+    if (!view_reply(call, panic, &rest.base)) {
         rpc_call_fail(call, STATUS_RESOURCE_EXHAUSTED,
                       "the panic is stored, but too large to be answered with");
     }
 }
 
+/* The panic had been stored by an earlier request: answer with it as it is now. */
+static void finish_replay(struct create *create, const struct store_op *op)
+{
+    struct service *service = create->service;
+    struct view_packed packed = view_pack_row(&op->existing, rest_max(create), &create->write.call->arena);
+    view_cache_put(service->config.cache, &op->existing, &packed);
+    view_cache_let_go(service->config.cache, &create->key);
+    reply_created(create, &packed, true);
+}
+
 static void finish_create(struct create *create)
 {
-    struct rpc_call *call = create->write.call;
     struct service *service = create->service;
-    create->panic->durable = true;
-    create->panic->version = (int64_t)create->row.version;
-    view_cache_put(service->config.cache, &create->row, create->panic, &call->arena);
+    view_set_stored(&create->packed, create->row.version);
+    view_cache_put(service->config.cache, &create->row, &create->packed);
     view_cache_let_go(service->config.cache, &create->key);
     /*
      * A panic stored as waiting needs a hint only if a responder has come since: one that comes from now on
@@ -65,7 +72,7 @@ static void finish_create(struct create *create)
     if (create->row.waiting == 0 || roster_available(service->roster, create->simulated) > 0) {
         dispatch_hint(service->dispatch, create->row.tenant, &create->row.id);
     }
-    reply_created(create, create->panic, false);
+    reply_created(create, &create->packed, false);
 }
 
 static void create_done(void *ctx, struct intake_write *write)
@@ -100,14 +107,18 @@ static enum status prepare_create(struct create *create, const struct id *id)
                                    create->simulated ? LIFECYCLE_QUEUE_TEST : LIFECYCLE_QUEUE_LIVE,
                                    roster_available(service->roster, create->simulated) > 0,
                                    clock_wall_us(service->config.clock));
-    create->panic = view_build(&create->row, &create->content.request, &call->arena);
-    if (create->panic == NULL) {
+    Panic__V1__Panic *placeholder = view_build(&create->row, &create->content.request, &call->arena);
+    if (placeholder == NULL) {
         return STATUS_RESOURCE_EXHAUSTED;
     }
-    create->panic->durable = false;
-    create->panic->version = 0;
+    placeholder->durable = false;
+    placeholder->version = 0;
+    create->packed = view_pack(placeholder, rest_max(create), &call->arena);
+    if (create->packed.data == NULL) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
     create->key = view_key(call->identity.tenant, id);
-    return view_cache_pin(service->config.cache, &create->key, create->panic, &call->arena);
+    return view_cache_pin(service->config.cache, &create->key, &create->packed);
 }
 
 void service_create(void *ctx, struct rpc_call *call)

@@ -167,7 +167,11 @@ static void note_change(struct dispatch *dispatch, struct job *job)
             log_int("minutes", (job->after.update_time_us - job->after.create_time_us) / (60 * US_PER_S)));
     }
     const Panic__V1__Panic *panic = view_build(&job->after, job->content, &dispatch->arena);
-    view_cache_put(dispatch->config.cache, &job->after, panic, &dispatch->arena);
+    struct view_packed packed = {0};
+    if (panic != NULL) {
+        packed = view_pack(panic, 0, &dispatch->arena);
+    }
+    view_cache_put(dispatch->config.cache, &job->after, &packed);
 }
 
 /*

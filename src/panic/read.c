@@ -15,30 +15,27 @@
 
 /* ---- get ---- */
 
-static void reply_panic(struct rpc_call *call, const Panic__V1__Panic *panic)
+static void reply_panic(struct rpc_call *call, const struct view_packed *panic)
 {
-    Panic__V1__GetPanicResponse response = PANIC__V1__GET_PANIC_RESPONSE__INIT;
-    response.panic = (Panic__V1__Panic *)panic;
-    rpc_call_reply(call, &response.base);
+    if (!view_reply(call, panic, NULL)) {
+        service_fail(call, STATUS_RESOURCE_EXHAUSTED);
+    }
 }
 
-/* The panic from the store, put into the cache; NULL with a status otherwise. The caller has pinned its
- * place. */
-static const Panic__V1__Panic *read_panic(struct service *service, struct rpc_call *call, const struct id *id,
-                                          bool pinned, enum status *ret_status)
+/* The panic from the store, put into the cache if its place there is `held`. */
+static enum status read_panic(struct service *service, struct rpc_call *call, const struct id *id, bool held,
+                              struct view_packed *ret_panic)
 {
     struct store_panic row;
-    *ret_status = store_get(service->config.store, call->identity.tenant, id, &call->arena, &row);
-    if (*ret_status != STATUS_OK) {
-        return NULL;
+    enum status status = store_get(service->config.store, call->identity.tenant, id, &call->arena, &row);
+    if (status != STATUS_OK) {
+        return status;
     }
-    const Panic__V1__Panic *panic = view_panic(&row, &call->arena);
-    if (panic == NULL) {
-        *ret_status = STATUS_RESOURCE_EXHAUSTED;
-    } else if (pinned) {
-        view_cache_put(service->config.cache, &row, panic, &call->arena);
+    *ret_panic = view_pack_row(&row, 0, &call->arena);
+    if (held) {
+        view_cache_put(service->config.cache, &row, ret_panic);
     }
-    return panic;
+    return STATUS_OK;
 }
 
 static void get_from_store(struct service *service, struct rpc_call *call)
@@ -50,19 +47,18 @@ static void get_from_store(struct service *service, struct rpc_call *call)
     }
     struct cache *cache = service->config.cache;
     struct view_key key = view_key(call->identity.tenant, &id);
-    bool pinned = view_cache_hold(cache, &key);
-    enum status status;
-    const Panic__V1__Panic *panic = read_panic(service, call, &id, pinned, &status);
-    Panic__V1__Panic *cached;
-    if (status == STATUS_NOT_FOUND && view_cache_get(cache, &key, &call->arena, &cached) == STATUS_OK) {
-        panic = cached;
-        status = STATUS_OK;
+    bool held = view_cache_hold(cache, &key);
+    struct view_packed panic;
+    enum status status = read_panic(service, call, &id, held, &panic);
+    if (status == STATUS_NOT_FOUND) {
+        bool durable;
+        status = view_cache_get(cache, &key, &call->arena, &panic, &durable);
     }
-    if (pinned) {
+    if (held) {
         view_cache_let_go(cache, &key);
     }
-    if (panic != NULL) {
-        reply_panic(call, panic);
+    if (status == STATUS_OK) {
+        reply_panic(call, &panic);
     } else if (status == STATUS_NOT_FOUND) {
         service_fail_not_found(call);
     } else {
@@ -79,10 +75,11 @@ void service_get(void *ctx, struct rpc_call *call)
         return;
     }
     struct view_key key = view_key(call->identity.tenant, &id);
-    Panic__V1__Panic *panic;
-    enum status status = view_cache_get(service->config.cache, &key, &call->arena, &panic);
-    if (status == STATUS_OK && panic->durable) {
-        reply_panic(call, panic);
+    struct view_packed panic;
+    bool durable;
+    enum status status = view_cache_get(service->config.cache, &key, &call->arena, &panic, &durable);
+    if (status == STATUS_OK && durable) {
+        reply_panic(call, &panic);
     } else {
         service_query(service, call, get_from_store);
     }

@@ -16,8 +16,9 @@
 static bool is_cached(struct service *service, struct rpc_call *call, const struct id *id)
 {
     struct view_key key = view_key(call->identity.tenant, id);
-    Panic__V1__Panic *panic;
-    return view_cache_get(service->config.cache, &key, &call->arena, &panic) == STATUS_OK;
+    struct view_packed panic;
+    bool durable;
+    return view_cache_get(service->config.cache, &key, &call->arena, &panic, &durable) == STATUS_OK;
 }
 
 struct resolve {
@@ -36,13 +37,9 @@ static const char *wanted_outcome(const struct rpc_call *call)
     return request->outcome[0] != 0 ? request->outcome : OUTCOME_DEFAULT;
 }
 
-static void reply_resolved(struct rpc_call *call, const Panic__V1__Panic *panic)
+static void reply_resolved(struct rpc_call *call, const struct view_packed *panic)
 {
-    Panic__V1__ResolvePanicResponse response = PANIC__V1__RESOLVE_PANIC_RESPONSE__INIT;
-    response.panic = (Panic__V1__Panic *)panic;
-    if (panic != NULL) {
-        rpc_call_reply(call, &response.base);
-    } else {
+    if (!view_reply(call, panic, NULL)) {
         rpc_call_fail(call, STATUS_RESOURCE_EXHAUSTED,
                       "the panic is resolved, but too large to be answered with");
     }
@@ -58,12 +55,12 @@ static void finish_resolve(struct service *service, struct resolve *resolve)
         roster_release(service->roster, resolve->before.tenant, resolve->before.responder_id);
         dispatch_responder_freed(service->dispatch);
     }
-    const Panic__V1__Panic *panic = view_panic(&resolve->after, &call->arena);
-    view_cache_put(service->config.cache, &resolve->after, panic, &call->arena);
+    struct view_packed panic = view_pack_row(&resolve->after, 0, &call->arena);
+    view_cache_put(service->config.cache, &resolve->after, &panic);
     if (resolve->held) {
         view_cache_let_go(service->config.cache, &resolve->key);
     }
-    reply_resolved(call, panic);
+    reply_resolved(call, &panic);
 }
 
 static void resolve_done(void *ctx, struct intake_write *write)
@@ -91,7 +88,8 @@ static void resolve_done(void *ctx, struct intake_write *write)
 static void answer_closed(struct rpc_call *call, const struct store_panic *row)
 {
     if (row->outcome != NULL && strcmp(row->outcome, wanted_outcome(call)) == 0) {
-        reply_resolved(call, view_panic(row, &call->arena));
+        struct view_packed panic = view_pack_row(row, 0, &call->arena);
+        reply_resolved(call, &panic);
     } else {
         rpc_call_fail(call, STATUS_FAILED_PRECONDITION, "outcome: the panic was closed before as \"%s\"",
                       row->outcome != NULL ? row->outcome : "");

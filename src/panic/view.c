@@ -5,6 +5,14 @@
 
 #include "base/clock.h"
 #include "rpc/alloc.h"
+#include "rpc/encode.h"
+
+/* Fields of panic/v1/panic.proto, and of every response that carries one panic. */
+enum { PANIC_DURABLE = 4, PANIC_VERSION = 5, RESPONSE_PANIC = 1 };
+
+/* Longest head of a field, and what view_set_stored() adds. */
+#define HEAD_MAX ((size_t)ENCODE_NUMBER_MAX)
+#define STORED_FIELDS_MAX ((size_t)2 * ENCODE_NUMBER_MAX)
 
 /* All that a view needs beyond its content, in one piece of memory. */
 struct view {
@@ -97,23 +105,61 @@ struct view_key view_key(const char *tenant, const struct id *id)
     return key;
 }
 
-static uint8_t *pack(const Panic__V1__Panic *panic, struct arena *arena, size_t *ret_length)
+/* Room for `length` bytes, with what view_set_stored() and view_reply() put before and behind. */
+static struct view_packed packed_new(size_t length, size_t rest_max, struct arena *arena)
 {
-    uint8_t *bytes = arena_alloc(arena, panic__v1__panic__get_packed_size(panic));
-    if (bytes != NULL) {
-        *ret_length = panic__v1__panic__pack(panic, bytes);
+    struct view_packed packed = {.rest_max = rest_max};
+    uint8_t *room = arena_alloc(arena, HEAD_MAX + length + STORED_FIELDS_MAX + rest_max);
+    if (room != NULL) {
+        packed.data = room + HEAD_MAX;
     }
-    return bytes;
+    return packed;
 }
 
-void view_cache_put(struct cache *cache, const struct store_panic *row, const Panic__V1__Panic *panic,
-                    struct arena *arena)
+struct view_packed view_pack(const Panic__V1__Panic *panic, size_t rest_max, struct arena *arena)
+{
+    struct view_packed packed = packed_new(panic__v1__panic__get_packed_size(panic), rest_max, arena);
+    if (packed.data != NULL) {
+        packed.length = panic__v1__panic__pack(panic, packed.data);
+    }
+    return packed;
+}
+
+struct view_packed view_pack_row(const struct store_panic *row, size_t rest_max, struct arena *arena)
+{
+    const Panic__V1__Panic *panic = view_panic(row, arena);
+    return panic != NULL ? view_pack(panic, rest_max, arena) : (struct view_packed){0};
+}
+
+void view_set_stored(struct view_packed *placeholder, uint64_t version)
+{
+    uint8_t *at = placeholder->data + placeholder->length;
+    at = encode_number(at, PANIC_DURABLE, true);
+    at = encode_number(at, PANIC_VERSION, version);
+    placeholder->length = (size_t)(at - placeholder->data);
+}
+
+bool view_reply(struct rpc_call *call, const struct view_packed *panic, const ProtobufCMessage *rest)
+{
+    size_t rest_size = rest != NULL ? protobuf_c_message_get_packed_size(rest) : 0;
+    if (panic->data == NULL || rest_size > panic->rest_max) {
+        return false;
+    }
+    size_t head_size = encode_head_size(panic->length);
+    uint8_t *response = panic->data - head_size;
+    encode_head(response, RESPONSE_PANIC, panic->length);
+    if (rest_size > 0) {
+        protobuf_c_message_pack(rest, panic->data + panic->length);
+    }
+    rpc_call_reply_packed(call, response, head_size + panic->length + rest_size);
+    return true;
+}
+
+void view_cache_put(struct cache *cache, const struct store_panic *row, const struct view_packed *panic)
 {
     struct view_key key = view_key(row->tenant, &row->id);
-    size_t length = 0;
-    uint8_t *bytes = panic != NULL ? pack(panic, arena, &length) : NULL;
-    if (bytes != NULL) {
-        cache_put(cache, key.bytes, key.length, row->version, bytes, length);
+    if (panic->data != NULL) {
+        cache_put(cache, key.bytes, key.length, row->version, panic->data, panic->length);
     } else {
         cache_outdate(cache, key.bytes, key.length, row->version);
     }
@@ -136,30 +182,26 @@ void view_cache_let_go(struct cache *cache, const struct view_key *key)
     cache_unpin(cache, key->bytes, key->length);
 }
 
-enum status view_cache_pin(struct cache *cache, const struct view_key *key, const Panic__V1__Panic *panic,
-                           struct arena *arena)
+enum status view_cache_pin(struct cache *cache, const struct view_key *key,
+                           const struct view_packed *placeholder)
 {
-    size_t length;
-    uint8_t *bytes = pack(panic, arena, &length);
-    if (bytes == NULL) {
-        return STATUS_RESOURCE_EXHAUSTED;
-    }
-    return cache_pin(cache, key->bytes, key->length, bytes, length);
+    return cache_pin(cache, key->bytes, key->length, placeholder->data, placeholder->length);
 }
 
 enum status view_cache_get(struct cache *cache, const struct view_key *key, struct arena *arena,
-                           Panic__V1__Panic **ret_panic)
+                           struct view_packed *ret_panic, bool *ret_durable)
 {
     struct cache_value value;
     enum status status = cache_get(cache, key->bytes, key->length, arena, &value);
     if (status != STATUS_OK) {
         return status;
     }
-    ProtobufCAllocator allocator = rpc_arena_allocator(arena);
-    Panic__V1__Panic *panic = panic__v1__panic__unpack(&allocator, value.length, value.bytes);
-    if (panic == NULL) {
+    *ret_panic = packed_new(value.length, 0, arena);
+    if (ret_panic->data == NULL) {
         return STATUS_RESOURCE_EXHAUSTED;
     }
-    *ret_panic = panic;
+    memcpy(ret_panic->data, value.bytes, value.length);
+    ret_panic->length = value.length;
+    *ret_durable = value.version > 0;
     return STATUS_OK;
 }

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "cache/cache.h"
 #include "panic/v1/panic_service.pb-c.h"
+#include "rpc/call.h"
 #include "store/store.h"
 
 /* Builds the message from the row and its content already unpacked. NULL when the arena is full. */
@@ -29,15 +30,44 @@ struct view_key {
 struct view_key view_key(const char *tenant, const struct id *id);
 
 /*
- * Puts the panic into the cache under its version; without memory for that, at least nothing older stays
- * there. `panic` may be NULL, which counts as that.
+ * A panic in its encoding, as the cache holds it and as it is sent; in an arena. There is room before it and
+ * behind, so that the response grows round it in place: once a panic is stored its answer needs no memory.
  */
-void view_cache_put(struct cache *cache, const struct store_panic *row, const Panic__V1__Panic *panic,
-                    struct arena *arena);
+struct view_packed {
+    /* NULL when the arena was full. */
+    uint8_t *data;
+    size_t length;
+    /* Room for the other fields of the response. */
+    size_t rest_max;
+};
 
-/* Pins the panic's place with `panic` as placeholder; see cache.h. */
+struct view_packed view_pack(const Panic__V1__Panic *panic, size_t rest_max, struct arena *arena);
+
+/* The same from a stored row. */
+struct view_packed view_pack_row(const struct store_panic *row, size_t rest_max, struct arena *arena);
+
+/*
+ * Makes a placeholder (a panic that view_pack() packed as not durable, version 0) the panic as it is stored.
+ * The two fields are not in a placeholder, so they are only put behind: the panic is packed once for the
+ * placeholder, the cache and the answer.
+ */
+void view_set_stored(struct view_packed *placeholder, uint64_t version);
+
+/*
+ * Answers with a response whose field 1 is the panic; `rest` has its other fields (NULL = none). False, and
+ * the call is still to be answered, when the panic has no data or no room for the rest.
+ */
+MUST_USE bool view_reply(struct rpc_call *call, const struct view_packed *panic,
+                         const ProtobufCMessage *rest);
+
+/*
+ * Puts the panic into the cache under its version; without data, at least nothing older stays there.
+ */
+void view_cache_put(struct cache *cache, const struct store_panic *row, const struct view_packed *panic);
+
+/* Pins the panic's place with a placeholder; see cache.h. */
 MUST_USE enum status view_cache_pin(struct cache *cache, const struct view_key *key,
-                                    const Panic__V1__Panic *panic, struct arena *arena);
+                                    const struct view_packed *placeholder);
 
 /*
  * Holds the panic's place in the cache: from before the store is read, by whoever is going to put what it
@@ -51,8 +81,8 @@ MUST_USE bool view_cache_hold_change(struct cache *cache, const struct view_key 
 
 void view_cache_let_go(struct cache *cache, const struct view_key *key);
 
-/* Reads it back. NOT_FOUND when it is not there. */
+/* Reads it back, and whether it is more than a placeholder. NOT_FOUND when it is not there. */
 MUST_USE enum status view_cache_get(struct cache *cache, const struct view_key *key, struct arena *arena,
-                                    Panic__V1__Panic **ret_panic);
+                                    struct view_packed *ret_panic, bool *ret_durable);
 
 #endif

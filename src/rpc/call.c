@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "rpc/alloc.h"
 #include "rpc/router.h"
 #include "base/utf8.h"
 
@@ -33,7 +34,7 @@ bool rpc_call_expired(const struct rpc_call *call)
 }
 
 static void finish(struct rpc_call *call, enum status status, const char *message,
-                   const ProtobufCMessage *response)
+                   const struct rpc_response *response)
 {
     call->status = status;
     call->message = message;
@@ -45,17 +46,46 @@ static void finish(struct rpc_call *call, enum status status, const char *messag
     call->transport->finish(call, response);
 }
 
-void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *response)
+static void reply(struct rpc_call *call, const struct rpc_response *response)
 {
-    assert(call->method == NULL || response->descriptor == call->method->descriptor->output);
-    call->response_size = protobuf_c_message_get_packed_size(response);
-    if (call->response_size > RPC_RESPONSE_MAX) {
+    if (response->size > RPC_RESPONSE_MAX) {
         rpc_call_fail(call, STATUS_RESOURCE_EXHAUSTED,
                       "the answer is %zu bytes long and at most %d are sent; ask for less at once",
-                      call->response_size, RPC_RESPONSE_MAX);
+                      response->size, RPC_RESPONSE_MAX);
         return;
     }
     finish(call, STATUS_OK, "", response);
+}
+
+void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *response)
+{
+    assert(call->method == NULL || response->descriptor == call->method->descriptor->output);
+    reply(call, &(struct rpc_response){.message = response,
+                                       .size = protobuf_c_message_get_packed_size(response)});
+}
+
+void rpc_call_reply_packed(struct rpc_call *call, const uint8_t *packed, size_t size)
+{
+    reply(call, &(struct rpc_response){.packed = packed, .size = size});
+}
+
+void rpc_response_pack(const struct rpc_response *response, uint8_t *at)
+{
+    if (response->packed != NULL) {
+        memcpy(at, response->packed, response->size);
+    } else {
+        protobuf_c_message_pack(response->message, at);
+    }
+}
+
+const ProtobufCMessage *rpc_response_message(const struct rpc_response *response, struct rpc_call *call)
+{
+    if (response->message != NULL) {
+        return response->message;
+    }
+    ProtobufCAllocator allocator = rpc_arena_allocator(&call->arena);
+    return protobuf_c_message_unpack(call->method->descriptor->output, &allocator, response->size,
+                                     response->packed);
 }
 
 /* The text goes out as a protobuf string, and may quote what came in or have been cut inside a character. */

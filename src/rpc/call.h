@@ -36,12 +36,22 @@ struct rpc_identity {
     const char *tenant;
 };
 
+/* What a call is answered with: a message of the method's output type, or its encoding. */
+struct rpc_response {
+    /* NULL when there is only the encoding. */
+    const ProtobufCMessage *message;
+    /* NULL when there is only the message. */
+    const uint8_t *packed;
+    /* Of the encoding, in bytes. */
+    size_t size;
+};
+
 struct rpc_transport {
     /*
      * Sends call->status, call->message, call->trailers and, if not NULL, `response`, which is read before
      * this returns. Called once per call, by the thread that finishes it. Takes the call back.
      */
-    void (*finish)(struct rpc_call *call, const ProtobufCMessage *response);
+    void (*finish)(struct rpc_call *call, const struct rpc_response *response);
 };
 
 struct rpc_call {
@@ -58,11 +68,9 @@ struct rpc_call {
     int64_t deadline_us;
     struct arena arena;
 
-    /* The answer, set on the way out: message is "" when OK, response_size the packed size of the response.
-     */
+    /* The answer, set on the way out: message is "" when OK. */
     enum status status;
     const char *message;
-    size_t response_size;
     struct rpc_header trailers[RPC_TRAILERS_MAX];
     size_t n_trailers;
 };
@@ -76,6 +84,15 @@ void rpc_call_add_trailer(struct rpc_call *call, const char *name, const char *v
 
 /* Answers OK. `response` is of the method's output type and may live on the caller's stack. */
 void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *response);
+
+/* The same with the response in its encoding, for handlers that have it, or most of it, at hand. */
+void rpc_call_reply_packed(struct rpc_call *call, const uint8_t *packed, size_t size);
+
+/* For transports: writes the encoding, response->size bytes. */
+void rpc_response_pack(const struct rpc_response *response, uint8_t *at);
+
+/* For transports: the message, unpacked into the call's arena if need be. NULL when that is full. */
+const ProtobufCMessage *rpc_response_message(const struct rpc_response *response, struct rpc_call *call);
 
 /* Answers with an error; the text is for the caller's people: name the field and the mend, no internals. */
 void rpc_call_fail(struct rpc_call *call, enum status status, const char *format, ...) PRINTF_LIKE(3, 4);

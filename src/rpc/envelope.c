@@ -8,60 +8,22 @@
 #include <assert.h>
 #include <string.h>
 
-#define LENGTH_PREFIXED 2U
-#define TAG(number, wire_type) ((uint8_t)((number) << 3 | (wire_type)))
+#include "rpc/encode.h"
 
 /* Fields of rpc/v1/rpc.proto. */
 enum { REQUEST_METHOD = 1, REQUEST_PAYLOAD = 2, REQUEST_TIMEOUT_MS = 3 };
 enum { RESPONSE_CODE = 1, RESPONSE_MESSAGE = 2, RESPONSE_PAYLOAD = 3, RESPONSE_TRAILERS = 4 };
 enum { HEADER_NAME = 1, HEADER_VALUE = 2 };
 
-static size_t varint_size(size_t value)
-{
-    size_t size = 1;
-    for (; value >= 0x80; value >>= 7) {
-        size++;
-    }
-    return size;
-}
-
-/* Of a field with number below 16. Nothing for the default value. */
 static size_t bytes_size(size_t length)
 {
-    return length > 0 ? 1 + varint_size(length) + length : 0;
-}
-
-static size_t number_size(uint32_t value)
-{
-    return value > 0 ? 1 + varint_size(value) : 0;
-}
-
-static uint8_t *put_varint(uint8_t *at, size_t value)
-{
-    for (; value >= 0x80; value >>= 7) {
-        *at++ = (uint8_t)(value | 0x80);
-    }
-    *at++ = (uint8_t)value;
-    return at;
-}
-
-static uint8_t *put_number(uint8_t *at, unsigned field, uint32_t value)
-{
-    if (value == 0) {
-        return at;
-    }
-    *at++ = TAG(field, 0U);
-    return put_varint(at, value);
+    return length > 0 ? encode_head_size(length) + length : 0;
 }
 
 /* Only the head: the content of `length` bytes is to follow. */
 static uint8_t *put_head(uint8_t *at, unsigned field, size_t length)
 {
-    if (length == 0) {
-        return at;
-    }
-    *at++ = TAG(field, LENGTH_PREFIXED);
-    return put_varint(at, length);
+    return length > 0 ? encode_head(at, field, length) : at;
 }
 
 static uint8_t *put_raw(uint8_t *at, const char *text, size_t length)
@@ -86,7 +48,7 @@ nng_msg *envelope_request(const char *service, const char *method, const Protobu
 {
     size_t path_length = strlen(service) + strlen(method) + 2;
     size_t payload_length = protobuf_c_message_get_packed_size(request);
-    size_t length = bytes_size(path_length) + bytes_size(payload_length) + number_size(timeout_ms);
+    size_t length = bytes_size(path_length) + bytes_size(payload_length) + encode_number_size(timeout_ms);
     nng_msg *msg;
     if (nng_msg_alloc(&msg, length) != 0) {
         return NULL;
@@ -99,34 +61,34 @@ nng_msg *envelope_request(const char *service, const char *method, const Protobu
     at = put_raw(at, method, strlen(method));
     at = put_head(at, REQUEST_PAYLOAD, payload_length);
     at += protobuf_c_message_pack(request, at);
-    at = put_number(at, REQUEST_TIMEOUT_MS, timeout_ms);
+    at = encode_number(at, REQUEST_TIMEOUT_MS, timeout_ms);
     assert(at == (uint8_t *)nng_msg_body(msg) + length);
     return msg;
 }
 
-nng_msg *envelope_response(const struct rpc_call *call, const ProtobufCMessage *response)
+nng_msg *envelope_response(const struct rpc_call *call, const struct rpc_response *response)
 {
-    size_t payload_length = response != NULL ? call->response_size : 0;
+    size_t payload_length = response != NULL ? response->size : 0;
     size_t length =
-        number_size((uint32_t)call->status) + bytes_size(strlen(call->message)) + bytes_size(payload_length);
+        encode_number_size((uint32_t)call->status) + bytes_size(strlen(call->message)) + bytes_size(payload_length);
     for (size_t i = 0; i < call->n_trailers; i++) {
         size_t size = header_size(&call->trailers[i]);
-        length += 1 + varint_size(size) + size;
+        length += encode_head_size(size) + size;
     }
     nng_msg *msg;
     if (nng_msg_alloc(&msg, length) != 0) {
         return NULL;
     }
     uint8_t *at = nng_msg_body(msg);
-    at = put_number(at, RESPONSE_CODE, (uint32_t)call->status);
+    at = encode_number(at, RESPONSE_CODE, (uint32_t)call->status);
     at = put_text(at, RESPONSE_MESSAGE, call->message);
     at = put_head(at, RESPONSE_PAYLOAD, payload_length);
     if (payload_length > 0) {
-        at += protobuf_c_message_pack(response, at);
+        rpc_response_pack(response, at);
+        at += payload_length;
     }
     for (size_t i = 0; i < call->n_trailers; i++) {
-        *at++ = TAG(RESPONSE_TRAILERS, LENGTH_PREFIXED);
-        at = put_varint(at, header_size(&call->trailers[i]));
+        at = encode_head(at, RESPONSE_TRAILERS, header_size(&call->trailers[i]));
         at = put_text(at, HEADER_NAME, call->trailers[i].name);
         at = put_text(at, HEADER_VALUE, call->trailers[i].value);
     }

@@ -14,6 +14,6 @@ nng_msg *envelope_request(const char *service, const char *method, const Protobu
                           uint32_t timeout_ms);
 
 /* The answer of a finished call. The caller owns it; NULL when memory is short. */
-nng_msg *envelope_response(const struct rpc_call *call, const ProtobufCMessage *response);
+nng_msg *envelope_response(const struct rpc_call *call, const struct rpc_response *response);
 
 #endif

@@ -90,7 +90,7 @@ struct rpc_server {
     pthread_cond_t idle;
 };
 
-static void finish(struct rpc_call *call, const ProtobufCMessage *response);
+static void finish(struct rpc_call *call, const struct rpc_response *response);
 
 static const struct rpc_transport transport = {.finish = finish};
 
@@ -214,7 +214,7 @@ static void send_answer(struct server_call *c, nng_msg *msg)
     nng_ctx_send(c->ctx, c->aio);
 }
 
-static void finish(struct rpc_call *call, const ProtobufCMessage *response)
+static void finish(struct rpc_call *call, const struct rpc_response *response)
 {
     struct server_call *c = (struct server_call *)call;
     if (call->request == NULL) {

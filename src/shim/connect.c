@@ -89,25 +89,28 @@ void connect_invoke_proto(struct exchange *exchange, struct rpc_method *method, 
     rpc_router_dispatch(method, &exchange->call, data, length);
 }
 
-enum status connect_render_json(struct exchange *exchange, const ProtobufCMessage *response)
+enum status connect_render_json(struct exchange *exchange, const struct rpc_response *response)
 {
+    const ProtobufCMessage *message = rpc_response_message(response, &exchange->call);
+    if (message == NULL) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
     struct json_text text;
-    enum status status = json_print(response, NULL, &exchange->answer_arena, &text);
+    enum status status = json_print(message, NULL, &exchange->answer_arena, &text);
     if (status == STATUS_OK) {
         answer_body(&exchange->answer, 200, "application/json", text.data, text.length);
     }
     return status;
 }
 
-enum status connect_render_proto(struct exchange *exchange, const ProtobufCMessage *response)
+enum status connect_render_proto(struct exchange *exchange, const struct rpc_response *response)
 {
-    size_t size = exchange->call.response_size;
-    uint8_t *packed = arena_alloc(&exchange->answer_arena, size);
+    uint8_t *packed = arena_alloc(&exchange->answer_arena, response->size);
     if (packed == NULL) {
         return STATUS_RESOURCE_EXHAUSTED;
     }
-    protobuf_c_message_pack(response, packed);
-    answer_body(&exchange->answer, 200, "application/proto", (const char *)packed, size);
+    rpc_response_pack(response, packed);
+    answer_body(&exchange->answer, 200, "application/proto", (const char *)packed, response->size);
     return STATUS_OK;
 }
 

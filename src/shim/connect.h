@@ -22,8 +22,8 @@ void connect_invoke_json(struct exchange *exchange, struct rpc_method *method, c
 void connect_invoke_proto(struct exchange *exchange, struct rpc_method *method, const void *data,
                           size_t length);
 
-enum status connect_render_json(struct exchange *exchange, const ProtobufCMessage *response);
-enum status connect_render_proto(struct exchange *exchange, const ProtobufCMessage *response);
+enum status connect_render_json(struct exchange *exchange, const struct rpc_response *response);
+enum status connect_render_proto(struct exchange *exchange, const struct rpc_response *response);
 
 /* NULL when the query names no encoding that is known. */
 const struct exchange_kind *connect_get_kind(const struct request *request, struct arena *arena);

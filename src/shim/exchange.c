@@ -7,7 +7,7 @@
 #include "rpc/scan.h"
 #include "rpc/server.h"
 
-static void finish(struct rpc_call *call, const ProtobufCMessage *response);
+static void finish(struct rpc_call *call, const struct rpc_response *response);
 
 static const struct rpc_transport transport = {.finish = finish};
 
@@ -168,7 +168,7 @@ static void add_trailers(struct exchange *exchange)
     }
 }
 
-static void finish(struct rpc_call *call, const ProtobufCMessage *response)
+static void finish(struct rpc_call *call, const struct rpc_response *response)
 {
     struct exchange *exchange = (struct exchange *)call;
     enum status status = call->status;

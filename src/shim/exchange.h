@@ -27,7 +27,7 @@ struct exchange_kind {
      */
     void (*begin)(struct exchange *exchange, const struct request *request, struct rpc_method *method);
     /* On any thread, with a response: sets the answer. RESOURCE_EXHAUSTED when the arena is full. */
-    enum status (*render)(struct exchange *exchange, const ProtobufCMessage *response);
+    enum status (*render)(struct exchange *exchange, const struct rpc_response *response);
     /* ERROR_PLAIN becomes ERROR_PROBLEM for clients that ask for it. */
     enum error_style style;
 };

@@ -218,9 +218,13 @@ static void open_panic(struct exchange *exchange, struct writer *writer, const P
     put_metadata(exchange, writer, panic);
 }
 
-static enum status render_created(struct exchange *exchange, const ProtobufCMessage *message)
+static enum status render_created(struct exchange *exchange, const struct rpc_response *rpc_response)
 {
-    const Panic__V1__CreatePanicResponse *response = (const Panic__V1__CreatePanicResponse *)message;
+    const Panic__V1__CreatePanicResponse *response =
+        (const Panic__V1__CreatePanicResponse *)rpc_response_message(rpc_response, &exchange->call);
+    if (response == NULL) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
     struct writer writer;
     open_panic(exchange, &writer, response->panic);
     put_warnings(&writer, response->warnings, response->n_warnings);
@@ -236,9 +240,13 @@ static enum status render_created(struct exchange *exchange, const ProtobufCMess
     return writer.status;
 }
 
-static enum status render_panic(struct exchange *exchange, const ProtobufCMessage *message)
+static enum status render_panic(struct exchange *exchange, const struct rpc_response *rpc_response)
 {
-    const Panic__V1__GetPanicResponse *response = (const Panic__V1__GetPanicResponse *)message;
+    const Panic__V1__GetPanicResponse *response =
+        (const Panic__V1__GetPanicResponse *)rpc_response_message(rpc_response, &exchange->call);
+    if (response == NULL) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
     struct writer writer;
     open_panic(exchange, &writer, response->panic);
     writer_close(&writer, '}');

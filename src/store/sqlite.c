@@ -84,6 +84,12 @@ static enum status open_connections(struct sqlite_store *sqlite, struct diag *di
     return status;
 }
 
+/* Counting its memory would cost SQLite a mutex for each allocation. Before its first use, once. */
+static void configure_library(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 enum status sqlite_store_open(const char *path, struct store **ret_store, struct diag *diag)
 {
     static const struct store_ops ops = {
@@ -98,6 +104,8 @@ enum status sqlite_store_open(const char *path, struct store **ret_store, struct
         .waiting = sqlite_waiting,
         .counts = sqlite_counts,
     };
+    static pthread_once_t configured = PTHREAD_ONCE_INIT;
+    pthread_once(&configured, configure_library);
     struct sqlite_store *sqlite = calloc(1, sizeof(*sqlite));
     if (sqlite == NULL) {
         return diag_fail(diag, STATUS_RESOURCE_EXHAUSTED, "store: no memory");

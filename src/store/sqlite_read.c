@@ -24,7 +24,8 @@ enum read {
     READ_ALL_RESPONDERS,
     READ_DUE_BEFORE,
     READ_DUE_AFTER,
-    READ_WAITING,
+    READ_WAITING_NEW,
+    READ_WAITING_AGAIN,
     READ_COUNTS,
 };
 
@@ -33,14 +34,12 @@ enum read {
     "tenant, id, state, lat, lng, update_us, content, (SELECT panic.id FROM panic WHERE "                    \
     "panic.tenant = responder.tenant AND panic.responder = responder.id AND panic.assigned = 1)"
 
-/*
- * The due of one lane, and what brings the lanes together: each gives at most what is asked for, already in
- * order, so that what is sorted in the end is short.
- */
+/* Each lane gives its part in order, so that they need only be merged. */
 #define DUE_LANE(lane, range)                                                                                \
-    "SELECT tenant, id, next_action_us FROM (SELECT * FROM panic WHERE " PANIC_LANE " = " lane               \
-    " AND next_action_us " range " ?1 ORDER BY next_action_us LIMIT ?2)"
-#define DUE_ORDER " ORDER BY next_action_us, tenant, id LIMIT ?2"
+    "SELECT tenant, id, next_action_us FROM panic WHERE " PANIC_LANE " = " lane " AND next_action_us " range
+#define DUE(range)                                                                                           \
+    DUE_LANE("0", range)                                                                                     \
+    " UNION ALL " DUE_LANE("1", range) " UNION ALL " DUE_LANE("2", range) " ORDER BY next_action_us LIMIT ?2"
 static_assert(STORE_QUEUES == 2, "the due scan looks into each lane");
 
 const char *const read_statements[] = {
@@ -53,17 +52,12 @@ const char *const read_statements[] = {
     [READ_LIST_RESPONDERS] = "SELECT " RESPONDER_COLUMNS " FROM responder WHERE tenant = ?1 AND id > ?2"
                              " ORDER BY id LIMIT ?3",
     [READ_ALL_RESPONDERS] = "SELECT " RESPONDER_COLUMNS " FROM responder",
-    [READ_DUE_BEFORE] = DUE_LANE("0", "<=") " UNION ALL " DUE_LANE("1", "<=") " UNION ALL " DUE_LANE(
-        "2", "<=") DUE_ORDER,
-    [READ_DUE_AFTER] = DUE_LANE("0", ">=") " UNION ALL " DUE_LANE("1", ">=") " UNION ALL " DUE_LANE(
-        "2", ">=") DUE_ORDER,
-    [READ_WAITING] =
-        "SELECT tenant, id, next_action_us, create_us FROM ("
-        "SELECT * FROM panic WHERE " PANIC_LANE " = ?1 AND next_action_us IS NOT NULL"
-        " ORDER BY next_action_us LIMIT ?2) UNION ALL "
-        "SELECT tenant, id, next_action_us, create_us FROM ("
-        "SELECT * FROM panic WHERE waiting = ?1 AND waiting != 0 AND version > 1"
-        " ORDER BY create_us LIMIT ?2) ORDER BY create_us, tenant, id LIMIT ?2",
+    [READ_DUE_BEFORE] = DUE("<= ?1"),
+    [READ_DUE_AFTER] = DUE(">= ?1"),
+    [READ_WAITING_NEW] = "SELECT tenant, id, next_action_us, create_us FROM panic"
+                         " WHERE " PANIC_LANE " = ?1 AND next_action_us IS NOT NULL ORDER BY next_action_us",
+    [READ_WAITING_AGAIN] = "SELECT tenant, id, next_action_us, create_us FROM panic"
+                           " WHERE waiting = ?1 AND waiting != 0 AND version > 1 ORDER BY create_us",
     [READ_COUNTS] = "SELECT (SELECT panics FROM total),"
                     " (SELECT count(*) FROM panic WHERE next_action_us IS NOT NULL),"
                     " (SELECT count(*) FROM panic WHERE " PANIC_LANE " > 0 AND next_action_us IS NOT NULL) +"
@@ -399,17 +393,45 @@ enum status sqlite_due(struct store *store, int64_t before_us, int64_t after_us,
     return finish_page(sqlite, reader, statement, code, n, ret_n);
 }
 
+/* A statement whose rows are keys with the time of creation behind, and the code of its last step. */
+struct waiters {
+    sqlite3_stmt *statement;
+    int code;
+};
+
+static void waiters_begin(struct waiters *waiters, sqlite3_stmt *statement, uint8_t queue)
+{
+    sqlite3_bind_int(statement, 1, queue);
+    *waiters = (struct waiters){.statement = statement, .code = sqlite3_step(statement)};
+}
+
+static bool waited_longer(const struct waiters *a, const struct waiters *b)
+{
+    return b->code != SQLITE_ROW ||
+           (a->code == SQLITE_ROW &&
+            sqlite3_column_int64(a->statement, 3) <= sqlite3_column_int64(b->statement, 3));
+}
+
+/* Two lists, merged. The statements overlap in time, and so see the same state. */
 enum status sqlite_waiting(struct store *store, uint8_t queue, size_t max, struct store_key *ret_keys,
                            size_t *ret_n)
 {
     struct sqlite_store *sqlite = (struct sqlite_store *)store;
     struct connection *reader = reader_take(sqlite);
-    sqlite3_stmt *statement = reader->statements[READ_WAITING];
-    sqlite3_bind_int(statement, 1, queue);
-    sqlite3_bind_int64(statement, 2, (sqlite3_int64)max);
+    struct waiters new;
+    struct waiters again;
+    waiters_begin(&new, reader->statements[READ_WAITING_NEW], queue);
+    waiters_begin(&again, reader->statements[READ_WAITING_AGAIN], queue);
     size_t n = 0;
-    int code = step_keys(statement, max, ret_keys, &n);
-    return finish_page(sqlite, reader, statement, code, n, ret_n);
+    while (n < max && (new.code == SQLITE_ROW || again.code == SQLITE_ROW)) {
+        struct waiters *next = waited_longer(&again, &new) ? &again : &new;
+        decode_key(next->statement, &ret_keys[n++]);
+        next->code = sqlite3_step(next->statement);
+    }
+    bool failed = new.code != SQLITE_ROW && new.code != SQLITE_DONE;
+    sqlite3_reset(failed ? again.statement : new.statement);
+    struct waiters *last = failed ? &new : &again;
+    return finish_page(sqlite, reader, last->statement, last->code, n, ret_n);
 }
 
 enum status sqlite_counts(struct store *store, int64_t overdue_before_us, struct store_counts *ret_counts)

@@ -34,26 +34,26 @@ static char *copy_text(const char *text)
 }
 
 /* What the handler has given lives in the arena: all of it is copied before that goes. */
-static ProtobufCMessage *copy_message(const ProtobufCMessage *message)
+static ProtobufCMessage *copy_response(const struct rpc_call *call, const struct rpc_response *response)
 {
-    size_t size = protobuf_c_message_get_packed_size(message);
-    uint8_t *packed = malloc(size + 1);
+    uint8_t *packed = malloc(response->size + 1);
     assert(packed != NULL);
-    protobuf_c_message_pack(message, packed);
-    ProtobufCMessage *copy = protobuf_c_message_unpack(message->descriptor, NULL, size, packed);
+    rpc_response_pack(response, packed);
+    ProtobufCMessage *copy =
+        protobuf_c_message_unpack(call->method->descriptor->output, NULL, response->size, packed);
     free(packed);
     assert(copy != NULL);
     return copy;
 }
 
-static void finish(struct rpc_call *rpc_call, const ProtobufCMessage *response)
+static void finish(struct rpc_call *rpc_call, const struct rpc_response *response)
 {
     struct local_call *call = (struct local_call *)rpc_call;
     pthread_mutex_lock(&call->lock);
     assert(call->answers == 0);
     call->status = rpc_call->status;
     call->message = copy_text(rpc_call->message);
-    call->response = response != NULL ? copy_message(response) : NULL;
+    call->response = response != NULL ? copy_response(rpc_call, response) : NULL;
     for (size_t i = 0; i < rpc_call->n_trailers; i++) {
         call->trailers[2 * i] = copy_text(rpc_call->trailers[i].name);
         call->trailers[2 * i + 1] = copy_text(rpc_call->trailers[i].value);

@@ -125,8 +125,7 @@ static void leave_resolved(struct rig *rig, unsigned n)
                                 .status = PANIC_STATUS(RESOLVED),
                                 .stage = STAGE(RESOLVED),
                                 .create_time_us = RIG_START_US,
-                                .update_time_us = RIG_START_US,
-                                .outcome = "resolved"};
+                                .update_time_us = RIG_START_US};
     static struct store_panic panics[STORE_BATCH_MAX];
     static struct store_op ops[STORE_BATCH_MAX];
     for (unsigned first = 1; first <= n; first += STORE_BATCH_MAX) {

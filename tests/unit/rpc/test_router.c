@@ -28,13 +28,14 @@ struct fixture {
 
 static struct fixture fixture;
 
-static void finish(struct rpc_call *call, const ProtobufCMessage *response)
+static void finish(struct rpc_call *call, const struct rpc_response *response)
 {
     fixture.finished++;
     fixture.status = call->status;
     snprintf(fixture.message, sizeof(fixture.message), "%s", call->message);
-    if (response != NULL && response->descriptor == &health__v1__check_response__descriptor) {
-        fixture.serving = ((const Health__V1__CheckResponse *)response)->status ==
+    const ProtobufCMessage *message = response != NULL ? rpc_response_message(response, call) : NULL;
+    if (message != NULL && message->descriptor == &health__v1__check_response__descriptor) {
+        fixture.serving = ((const Health__V1__CheckResponse *)message)->status ==
                           HEALTH__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_SERVING;
     }
 }
