@@ -2,8 +2,8 @@
  * Ids: 128-bit UUIDs (RFC 9562), compared and stored as their 16 bytes in network order.
  *
  * id_new_v7() makes version 7: 48 bits of Unix milliseconds, 12 bits of the fraction of that millisecond (RFC
- * 9562, section 6.2, method 3), 62 random bits from the kernel. Ids made one after the other sort almost in that
- * order.
+ * 9562, section 6.2, method 3), 62 random bits from the kernel. Ids made one after the other sort almost in
+ * that order.
  */
 #ifndef BASE_ID_H
 #define BASE_ID_H

@@ -4,29 +4,17 @@
 #include <stdlib.h>
 
 #include "panic/fail_stop.h"
+#include "rpc/tasks.h"
 
 #define BATCH_MAX 256
-/* While one is in the middle of a system call the other goes on; more only take turns on the cores. */
-#define ANSWER_WORKERS 2
 
 struct intake {
     struct store *store;
     struct pool *commits;
-    struct pool *answers;
+    struct rpc_tasks *answers;
     /* The batch under way: the commit worker's own. */
     struct store_op ops[BATCH_MAX];
 };
-
-static void submit(struct pool *pool, struct intake_write *write)
-{
-    enum status status = pool_submit(pool, write);
-    /* The queue has room for every call there is: full would mean that a call was submitted twice. */
-    assert(status != STATUS_RESOURCE_EXHAUSTED);
-    if (status != STATUS_OK) {
-        write->status = status;
-        write->done(write->ctx, write);
-    }
-}
 
 static void run_commits(void *ctx, unsigned worker, void **items, size_t n)
 {
@@ -44,14 +32,13 @@ static void run_commits(void *ctx, unsigned worker, void **items, size_t n)
         if (status == STATUS_OK && writes[i]->committed != NULL) {
             writes[i]->committed(writes[i]->ctx, writes[i]);
         }
-        submit(intake->answers, writes[i]);
     }
+    rpc_tasks_submit(intake->answers, items, n);
 }
 
-static void run_answers(void *ctx, unsigned worker, void **items, size_t n)
+static void run_answers(void *ctx, void **items, size_t n)
 {
     (void)ctx;
-    (void)worker;
     for (size_t i = 0; i < n; i++) {
         struct intake_write *write = items[i];
         write->done(write->ctx, write);
@@ -68,22 +55,19 @@ static size_t queue_capacity(size_t calls_max)
     return capacity;
 }
 
-static enum status start_pools(struct intake *intake, size_t calls_max)
+static enum status start_parts(struct intake *intake, size_t calls_max)
 {
-    struct pool_config config = {.name = "answer",
-                                 .workers = ANSWER_WORKERS,
-                                 .capacity = queue_capacity(calls_max),
-                                 .batch_max = BATCH_MAX,
-                                 .run = run_answers,
-                                 .ctx = intake};
-    enum status status = pool_new(&config, &intake->answers);
-    if (status == STATUS_OK) {
-        config.name = "intake";
-        config.workers = 1;
-        config.run = run_commits;
-        status = pool_new(&config, &intake->commits);
+    enum status status = rpc_tasks_new(run_answers, intake, &intake->answers);
+    if (status != STATUS_OK) {
+        return status;
     }
-    return status;
+    const struct pool_config config = {.name = "intake",
+                                       .workers = 1,
+                                       .capacity = queue_capacity(calls_max),
+                                       .batch_max = BATCH_MAX,
+                                       .run = run_commits,
+                                       .ctx = intake};
+    return pool_new(&config, &intake->commits);
 }
 
 enum status intake_new(struct store *store, size_t calls_max, struct intake **ret_intake)
@@ -93,7 +77,7 @@ enum status intake_new(struct store *store, size_t calls_max, struct intake **re
         return STATUS_RESOURCE_EXHAUSTED;
     }
     intake->store = store;
-    enum status status = start_pools(intake, calls_max);
+    enum status status = start_parts(intake, calls_max);
     if (status != STATUS_OK) {
         intake_free(intake);
         return status;
@@ -104,21 +88,27 @@ enum status intake_new(struct store *store, size_t calls_max, struct intake **re
 
 void intake_submit(struct intake *intake, struct intake_write *write)
 {
-    submit(intake->commits, write);
+    enum status status = pool_submit(intake->commits, write);
+    /* The queue has room for every call there is: full would mean that a call was submitted twice. */
+    assert(status != STATUS_RESOURCE_EXHAUSTED);
+    if (status != STATUS_OK) {
+        write->status = status;
+        write->done(write->ctx, write);
+    }
 }
 
 /* In the order in which writes pass through. */
 void intake_stop(struct intake *intake)
 {
     pool_stop(intake->commits);
-    pool_stop(intake->answers);
+    rpc_tasks_wait(intake->answers);
 }
 
 void intake_free(struct intake *intake)
 {
     if (intake != NULL) {
         pool_free(intake->commits);
-        pool_free(intake->answers);
+        rpc_tasks_free(intake->answers);
         free(intake);
     }
 }

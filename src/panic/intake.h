@@ -2,12 +2,12 @@
  * Intake: the one way in which an RPC changes the store, and the only place that acknowledges.
  *
  * Group commit: a worker takes what is queued and applies it in one durable transaction. There is no timer:
- * while one commit is on its way to the disk, the next batch grows. What is durable goes on to further
- * workers, which tell each write how it ended, so that answering one batch and committing the next go on side
- * by side.
+ * while one commit is on its way to the disk, the next batch grows. What is durable goes on to the
+ * transport's threads, where each write is told how it ended, so that answering one batch and committing the
+ * next go on side by side.
  *
- * The queues hold at least as many writes as calls can be under way, so they cannot overflow; a write is
- * never shed, reordered, or dropped for its deadline.
+ * The queue holds at least as many writes as calls can be under way, so it cannot overflow; a write is never
+ * shed, reordered, or dropped for its deadline.
  */
 #ifndef PANIC_INTAKE_H
 #define PANIC_INTAKE_H
@@ -32,7 +32,7 @@ struct intake_write {
      * of the commits, which is not that of the answers. On the worker that commits: must be quick.
      */
     void (*committed)(void *ctx, struct intake_write *write);
-    /* Called once, after the commit; finishes the call. */
+    /* Called once, after the commit; finishes the call. Must not block. */
     void (*done)(void *ctx, struct intake_write *write);
     void *ctx;
 };

@@ -60,8 +60,8 @@ static void reply(struct rpc_call *call, const struct rpc_response *response)
 void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *response)
 {
     assert(call->method == NULL || response->descriptor == call->method->descriptor->output);
-    reply(call, &(struct rpc_response){.message = response,
-                                       .size = protobuf_c_message_get_packed_size(response)});
+    reply(call,
+          &(struct rpc_response){.message = response, .size = protobuf_c_message_get_packed_size(response)});
 }
 
 void rpc_call_reply_packed(struct rpc_call *call, const uint8_t *packed, size_t size)

@@ -69,8 +69,8 @@ nng_msg *envelope_request(const char *service, const char *method, const Protobu
 nng_msg *envelope_response(const struct rpc_call *call, const struct rpc_response *response)
 {
     size_t payload_length = response != NULL ? response->size : 0;
-    size_t length =
-        encode_number_size((uint32_t)call->status) + bytes_size(strlen(call->message)) + bytes_size(payload_length);
+    size_t length = encode_number_size((uint32_t)call->status) + bytes_size(strlen(call->message)) +
+                    bytes_size(payload_length);
     for (size_t i = 0; i < call->n_trailers; i++) {
         size_t size = header_size(&call->trailers[i]);
         length += encode_head_size(size) + size;

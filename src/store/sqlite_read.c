@@ -39,7 +39,8 @@ enum read {
     "SELECT tenant, id, next_action_us FROM panic WHERE " PANIC_LANE " = " lane " AND next_action_us " range
 #define DUE(range)                                                                                           \
     DUE_LANE("0", range)                                                                                     \
-    " UNION ALL " DUE_LANE("1", range) " UNION ALL " DUE_LANE("2", range) " ORDER BY next_action_us LIMIT ?2"
+    " UNION ALL " DUE_LANE("1", range) " UNION ALL " DUE_LANE("2", range) " ORDER BY next_action_us LIMIT "  \
+                                                                          "?2"
 static_assert(STORE_QUEUES == 2, "the due scan looks into each lane");
 
 const char *const read_statements[] = {
@@ -407,9 +408,8 @@ static void waiters_begin(struct waiters *waiters, sqlite3_stmt *statement, uint
 
 static bool waited_longer(const struct waiters *a, const struct waiters *b)
 {
-    return b->code != SQLITE_ROW ||
-           (a->code == SQLITE_ROW &&
-            sqlite3_column_int64(a->statement, 3) <= sqlite3_column_int64(b->statement, 3));
+    return b->code != SQLITE_ROW || (a->code == SQLITE_ROW && sqlite3_column_int64(a->statement, 3) <=
+                                                                  sqlite3_column_int64(b->statement, 3));
 }
 
 /* Two lists, merged. The statements overlap in time, and so see the same state. */
@@ -428,7 +428,7 @@ enum status sqlite_waiting(struct store *store, uint8_t queue, size_t max, struc
         decode_key(next->statement, &ret_keys[n++]);
         next->code = sqlite3_step(next->statement);
     }
-    bool failed = new.code != SQLITE_ROW && new.code != SQLITE_DONE;
+    bool failed = new.code != SQLITE_ROW &&new.code != SQLITE_DONE;
     sqlite3_reset(failed ? again.statement : new.statement);
     struct waiters *last = failed ? &new : &again;
     return finish_page(sqlite, reader, last->statement, last->code, n, ret_n);

@@ -13,16 +13,16 @@
  * mode, and turns to WAL afterwards: so they are in the header of the file itself from the first moment,
  * where the check before the opening finds them. A migration is followed by a checkpoint for the same reason.
  *
- * Tables. Every change of a panic, its creation being the first, has a number: one sequence over panic.seq and
- * event.seq, in the order of the commits. As the key of both tables it makes every insert an append, and the
- * two together are the feed of changes. A create is three appends, or nearly: the row, its id (keys that begin
- * with the tenant and go on with a time-ordered id fall on the last page), and its entry in panic_due.
+ * Tables. Every change of a panic, its creation being the first, has a number: one sequence over panic.seq
+ * and event.seq, in the order of the commits. As the key of both tables it makes every insert an append, and
+ * the two together are the feed of changes. A create is three appends, or nearly: the row, its id (keys that
+ * begin with the tenant and go on with a time-ordered id fall on the last page), and its entry in panic_due.
  *
  * panic_due orders what is open by when it is due, within lanes: lane 0, and one for each queue with the
  * panics that have waited in it since they were created. So one entry tells of a fresh panic both when it is
- * due and where it waits, and only one that waits again or still after a change has an entry in panic_waiting.
- * Indices are partial, and so as small as what is open, waits or is bound. panic_bound is what makes a binding
- * exclusive. `total` saves counting a million rows.
+ * due and where it waits, and only one that waits again or still after a change has an entry in
+ * panic_waiting. Indices are partial, and so as small as what is open, waits or is bound. panic_bound is what
+ * makes a binding exclusive. `total` saves counting a million rows.
  */
 #include "store/sqlite_internal.h"
 

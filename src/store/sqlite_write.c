@@ -17,7 +17,8 @@
  * Checkpoints run here, after a batch that left the log longer than CHECKPOINT_PAGES: short enough that one
  * costs few milliseconds and recovery after a kill reads little. They are PASSIVE, so they wait for no
  * reader; one that could not finish is tried again when the log has grown by a quarter more, and one that
- * failed for want of space after every batch. A batch stays durable whatever becomes of its checkpoint, so only an I/O error of it matters.
+ * failed for want of space after every batch. A batch stays durable whatever becomes of its checkpoint, so
+ * only an I/O error of it matters.
  */
 #include "store/sqlite_internal.h"
 
