@@ -8,7 +8,8 @@
 
 void command_parse(const char *name, const struct argp *argp, int argc, char **argv, void *input)
 {
-    char full_name[64];
+    /* The process has one command; argp keeps the name for its messages. */
+    static char full_name[64];
     snprintf(full_name, sizeof(full_name), "panicctl %s", name);
     char *own_name = argv[0];
     argv[0] = full_name;

@@ -4,6 +4,10 @@
  * does one batch of each kind and goes back into the queue, so that hints of new panics get their turn
  * between batches.
  *
+ * The first round, at the start, sees everything open, due or not: the clock may have been set back since a
+ * former process received a panic. What is created meanwhile is due before the round's place soon enough for
+ * the round to end.
+ *
  * Why nothing is forgotten: a panic leaves the due index only by a committed change that gives it a new time
  * or closes it. Why nobody is sent twice: a change is compare-and-set on the panic's version, and it binds
  * the responder in the same statement that checks that nobody else has. The roster's own marking only avoids
@@ -71,6 +75,9 @@ struct dispatch {
     struct store_op ops[BATCH_MAX];
     struct store_key keys[BATCH_MAX];
     struct arena arena;
+    /* Due times that the first round has still to see. */
+    int64_t round_from_us;
+    int64_t round_until_us;
 
     pthread_t scanner;
     bool stopped;
@@ -229,6 +236,32 @@ static size_t scan_due(struct dispatch *dispatch)
     return status == STATUS_OK ? run_batch(dispatch, dispatch->keys, n) : 0;
 }
 
+/*
+ * The next batch of the round that is made once, at the start, over all that is open: a panic that a former
+ * process received and never looked at must not wait for a clock that has been set back in between. Returns
+ * how many it has seen, 0 when the round is over.
+ */
+static size_t scan_first_round(struct dispatch *dispatch)
+{
+    if (dispatch->round_from_us >= dispatch->round_until_us) {
+        return 0;
+    }
+    size_t n = 0;
+    enum status status =
+        store_due(dispatch->config.store, -1, dispatch->round_from_us, BATCH_MAX, dispatch->keys, &n);
+    fail_stop_on_data_loss(status, "first round");
+    if (status != STATUS_OK || n < BATCH_MAX) {
+        dispatch->round_from_us = dispatch->round_until_us;
+    } else if (dispatch->keys[n - 1].next_action_at_us > dispatch->round_from_us) {
+        dispatch->round_from_us = dispatch->keys[n - 1].next_action_at_us;
+    } else {
+        /* More than a batch at one instant: a round that came to no end would be worse than what it skips. */
+        dispatch->round_from_us++;
+    }
+    run_batch(dispatch, dispatch->keys, n);
+    return n;
+}
+
 static size_t scan_waiting(struct dispatch *dispatch, enum lifecycle_queue queue)
 {
     size_t available = roster_available(dispatch->config.roster, queue == LIFECYCLE_QUEUE_TEST);
@@ -247,7 +280,7 @@ static void run_scan(struct dispatch *dispatch)
     size_t changed =
         scan_waiting(dispatch, LIFECYCLE_QUEUE_LIVE) + scan_waiting(dispatch, LIFECYCLE_QUEUE_TEST);
     if (dispatch->scan.due) {
-        changed += scan_due(dispatch);
+        changed += scan_due(dispatch) + scan_first_round(dispatch);
     }
     pthread_mutex_lock(&dispatch->scan_lock);
     dispatch->scan.changed = changed;
@@ -420,6 +453,8 @@ enum status dispatch_start(const struct dispatch_config *config, struct dispatch
     }
     dispatch->config = *config;
     arena_init(&dispatch->arena, first, BATCH_ARENA_FIRST, BATCH_ARENA_MAX);
+    dispatch->round_from_us = clock_wall_us(config->clock) + 1;
+    dispatch->round_until_us = dispatch->round_from_us + LIFECYCLE_HORIZON_US;
     init_scan(dispatch);
     enum status status = start_hints(dispatch);
     if (status == STATUS_OK && pthread_create(&dispatch->scanner, NULL, run_scanner, dispatch) != 0) {

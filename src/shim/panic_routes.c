@@ -123,16 +123,18 @@ static void put_text(struct writer *writer, const char *key, const char *text)
 static void put_number(struct writer *writer, const char *key, double value)
 {
     char text[NUMBER_TEXT_SIZE];
+    size_t length = number_print_double(value, text);
     put_key(writer, key);
-    writer_raw(writer, text, number_print_double(value, text));
+    writer_raw(writer, text, length);
 }
 
 static void put_epoch_ms(struct writer *writer, const char *key, const Google__Protobuf__Timestamp *time)
 {
     char text[24];
     int64_t ms = time != NULL ? time->seconds * 1000 + time->nanos / 1000000 : 0;
+    int length = snprintf(text, sizeof(text), "%" PRId64, ms);
     put_key(writer, key);
-    writer_raw(writer, text, (size_t)snprintf(text, sizeof(text), "%" PRId64, ms));
+    writer_raw(writer, text, (size_t)length);
 }
 
 static const char *status_text(Panic__V1__PanicStatus status)

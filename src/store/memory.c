@@ -365,10 +365,9 @@ static enum status memory_all_responders(struct store *store,
                                          void *ctx)
 {
     struct memory_store *memory = (struct memory_store *)store;
-    struct responder_node *node;
     pthread_mutex_lock(&memory->lock);
-    RB_FOREACH(node, responders, &memory->responders)
-    {
+    for (struct responder_node *node = RB_MIN(responders, &memory->responders); node != NULL;
+         node = RB_NEXT(responders, &memory->responders, node)) {
         struct store_responder responder = node->responder;
         responder.panic_id = binding_of(memory, &responder);
         visit(ctx, &responder);

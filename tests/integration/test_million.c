@@ -125,13 +125,11 @@ static struct store_panic panic_of(struct filler *filler, size_t i)
                                 .attempts = 1,
                                 .create_time_us = at_us,
                                 .update_time_us = at_us,
-                                .outcome = "arrived",
                                 .content = content_of(i, &filler->arena)};
     if (is_open(i)) {
         panic.status = STATUS(PROCESSING);
         panic.stage = STAGE(UNASSIGNED);
         panic.waiting = true;
-        panic.outcome = NULL;
         panic.next_action_at_us = filler->now_us + (int64_t)(i % 1000) * US_PER_S;
     }
     return panic;

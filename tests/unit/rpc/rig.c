@@ -1,6 +1,6 @@
 #include "unit/rpc/rig.h"
 
-#include <arpa/inet.h>
+#include <netdb.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <poll.h>
@@ -232,23 +232,36 @@ enum status rig_get(const char *url, const char *id, char *text, size_t size)
     return status;
 }
 
-static int connect_to(const char *url)
+static int connect_to_path(const char *name)
 {
     struct sockaddr_un path = {.sun_family = AF_UNIX};
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    bool ipc = strncmp(url, "ipc://", 6) == 0;
-    if (ipc) {
-        snprintf(path.sun_path, sizeof(path.sun_path), "%s", url + 6);
-    } else {
-        address.sin_port = htons((uint16_t)strtoul(strrchr(url, ':') + 1, NULL, 10));
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    }
-    int fd = socket(ipc ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(path.sun_path, sizeof(path.sun_path), "%s", name);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
-    int failed = ipc ? connect(fd, (const struct sockaddr *)&path, sizeof(path))
-                     : connect(fd, (const struct sockaddr *)&address, sizeof(address));
-    assert_int_equal(failed, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&path, sizeof(path)), 0);
     return fd;
+}
+
+/* To the first address of the name, which is also where a listener by that name is. */
+static int connect_to_host(const char *authority)
+{
+    char host[64];
+    const char *port = strrchr(authority, ':');
+    snprintf(host, sizeof(host), "%.*s", (int)(port - authority), authority);
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *address;
+    assert_int_equal(getaddrinfo(host, port + 1, &hints, &address), 0);
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, address->ai_addr, address->ai_addrlen), 0);
+    freeaddrinfo(address);
+    return fd;
+}
+
+static int connect_to(const char *url)
+{
+    const char *name = strstr(url, "://") + 3;
+    return strncmp(url, "ipc:", 4) == 0 ? connect_to_path(name) : connect_to_host(name);
 }
 
 int rig_connect(const char *url, bool greet)
