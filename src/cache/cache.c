@@ -186,6 +186,7 @@ static struct entry *new_content(const struct cache_key *key, uint64_t version, 
 static bool replace(struct table *table, struct entry *old, struct entry *fresh)
 {
     fresh->pins = old->pins;
+    fresh->creations = old->creations;
     fresh->visited = old->visited;
     table_remove(table, old);
     return table_add(table, fresh);
@@ -251,6 +252,7 @@ static struct entry *new_pinned(const struct cache_key *key, const void *placeho
     if (entry != NULL) {
         entry->has_content = placeholder != NULL;
         entry->pins = 1;
+        entry->creations = placeholder != NULL;
     }
     return entry;
 }
@@ -274,6 +276,7 @@ enum status cache_pin(struct cache *cache, const void *key, size_t key_length, c
         added = table_add(&shard->table, fresh);
     } else {
         table_pin(&shard->table, old);
+        old->creations += placeholder != NULL;
         /* An entry that only remembers a version must not fall back to a placeholder. */
         bool wants_content = !old->has_content && old->version == 0;
         added = wants_content && placeholder != NULL && replace(&shard->table, old, fresh);
@@ -285,20 +288,34 @@ enum status cache_pin(struct cache *cache, const void *key, size_t key_length, c
     return STATUS_OK;
 }
 
-void cache_unpin(struct cache *cache, const void *key, size_t key_length)
+static void unpin(struct cache *cache, const void *key, size_t key_length, bool creation)
 {
     struct cache_key wanted = make_key(cache, key, key_length);
     int64_t now_us = cache->now_us();
     struct shard *shard = lock_shard(cache, &wanted);
     struct entry *entry = table_find(&shard->table, &wanted);
-    assert(entry != NULL && entry->pins > 0);
+    assert(entry != NULL && (creation ? entry->creations > 0 : entry->pins > entry->creations));
+    entry->creations -= creation;
+    if (entry->creations == 0 && entry->version == 0) {
+        entry->has_content = false;
+    }
     bool is_last = entry->pins == 1;
-    if (is_last && (!entry->has_content || entry->version == 0 || is_over(cache, entry, now_us))) {
+    if (is_last && (!entry->has_content || is_over(cache, entry, now_us))) {
         table_remove(&shard->table, entry);
     } else {
         table_unpin(&shard->table, entry);
     }
     pthread_mutex_unlock(&shard->lock);
+}
+
+void cache_unpin(struct cache *cache, const void *key, size_t key_length)
+{
+    unpin(cache, key, key_length, false);
+}
+
+void cache_unpin_placeholder(struct cache *cache, const void *key, size_t key_length)
+{
+    unpin(cache, key, key_length, true);
 }
 
 struct cache_stats cache_stats(const struct cache *cache)

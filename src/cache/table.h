@@ -28,6 +28,8 @@ struct entry {
     uint64_t version;
     int64_t put_us;
     uint32_t pins;
+    /* Those among them that brought a placeholder. */
+    uint32_t creations;
     uint32_t value_length;
     uint8_t key_length;
     bool has_content;

@@ -54,7 +54,7 @@ static void finish_replay(struct create *create, const struct store_op *op)
     struct service *service = create->service;
     struct view_packed packed = view_pack_row(&op->existing, rest_max(create), &create->write.call->arena);
     view_cache_put(service->config.cache, &op->existing, &packed);
-    view_cache_let_go(service->config.cache, &create->key);
+    view_cache_end_creation(service->config.cache, &create->key);
     reply_created(create, &packed, true);
 }
 
@@ -63,7 +63,7 @@ static void finish_create(struct create *create)
     struct service *service = create->service;
     view_set_stored(&create->packed, create->row.version);
     view_cache_put(service->config.cache, &create->row, &create->packed);
-    view_cache_let_go(service->config.cache, &create->key);
+    view_cache_end_creation(service->config.cache, &create->key);
     /*
      * A panic stored as waiting needs a hint only if a responder has come since: one that comes from now on
      * finds it in the store. The hint goes before the answer, after which the call's arena belongs to
@@ -87,7 +87,7 @@ static void create_done(void *ctx, struct intake_write *write)
         }
         return;
     }
-    view_cache_let_go(create->service->config.cache, &create->key);
+    view_cache_end_creation(create->service->config.cache, &create->key);
     if (write->status != STATUS_OK) {
         service_fail(write->call, write->status);
     } else if (op->outcome == STATUS_ALREADY_EXISTS) {

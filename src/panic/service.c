@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "panic/fail_stop.h"
 #include "panic/service_internal.h"
 #include "panic/v1/dispatch_service.pb-c.h"
@@ -93,6 +94,8 @@ void service_fail(struct rpc_call *call, enum status status)
                       "the server is shutting down: nothing was stored; send the request again");
         break;
     default:
+        log_error("call failed", log_str("method", call->method->path),
+                  log_str("status", status_name(status)));
         rpc_call_fail(call, status, "internal error; the server's log has the cause");
         break;
     }

@@ -188,6 +188,11 @@ enum status view_cache_pin(struct cache *cache, const struct view_key *key,
     return cache_pin(cache, key->bytes, key->length, placeholder->data, placeholder->length);
 }
 
+void view_cache_end_creation(struct cache *cache, const struct view_key *key)
+{
+    cache_unpin_placeholder(cache, key->bytes, key->length);
+}
+
 enum status view_cache_get(struct cache *cache, const struct view_key *key, struct arena *arena,
                            struct view_packed *ret_panic, bool *ret_durable)
 {

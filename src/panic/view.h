@@ -65,9 +65,10 @@ MUST_USE bool view_reply(struct rpc_call *call, const struct view_packed *panic,
  */
 void view_cache_put(struct cache *cache, const struct store_panic *row, const struct view_packed *panic);
 
-/* Pins the panic's place with a placeholder; see cache.h. */
+/* Pins the panic's place with a placeholder until the creation ends; see cache.h. */
 MUST_USE enum status view_cache_pin(struct cache *cache, const struct view_key *key,
                                     const struct view_packed *placeholder);
+void view_cache_end_creation(struct cache *cache, const struct view_key *key);
 
 /*
  * Holds the panic's place in the cache: from before the store is read, by whoever is going to put what it

@@ -58,6 +58,11 @@ static inline void unpin(struct cache *cache, const char *key)
     cache_unpin(cache, key, strlen(key));
 }
 
+static inline void unpin_placeholder(struct cache *cache, const char *key)
+{
+    cache_unpin_placeholder(cache, key, strlen(key));
+}
+
 /* "absent", or the version and the text: "v2 two". Valid until the next call. */
 static inline const char *seen(struct cache *cache, const char *key)
 {

@@ -210,7 +210,7 @@ static void test_pinned_entries_are_not_evicted(void **state)
     }
     assert_seen(*state, "hold", "v0 processing");
     assert_true(is_there(*state, 0));
-    unpin(*state, "hold");
+    unpin_placeholder(*state, "hold");
     unpin(*state, numbered(0));
 }
 
@@ -224,7 +224,7 @@ static void test_pinned_entries_take_no_room_from_others(void **state)
     }
     assert_int_equal(cache_stats(cache).entries, FIT + 1);
     assert_int_equal(cache_stats(cache).evictions, 0);
-    cache_unpin(cache, "big", 3);
+    cache_unpin_placeholder(cache, "big", 3);
 }
 
 static void test_a_put_to_a_pinned_key_never_fails_for_the_bound(void **state)
@@ -291,7 +291,7 @@ static void test_with_no_bytes_only_what_is_pinned_is_kept(void **state)
     assert_ok(pin(cache, "a", "processing"));
     assert_true(put(cache, "a", 1, "one"));
     assert_seen(cache, "a", "v1 one");
-    unpin(cache, "a");
+    unpin_placeholder(cache, "a");
     assert_seen(cache, "a", "absent");
     cache_free(cache);
 }

@@ -165,7 +165,11 @@ static void *write_versions(void *arg)
         }
         put_version(world->cache, key, version);
         raise_to(&world->told[key], version);
-        cache_unpin(world->cache, &key, 1);
+        if (creates) {
+            cache_unpin_placeholder(world->cache, &key, 1);
+        } else {
+            cache_unpin(world->cache, &key, 1);
+        }
     }
     atomic_fetch_sub(&world->busy, 1);
     return NULL;

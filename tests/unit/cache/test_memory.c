@@ -116,7 +116,7 @@ static void test_a_version_without_memory_is_remembered_while_pinned(void **stat
     assert_seen(*state, "a", "absent");
     assert_false(put(*state, "a", 4, "four"));
     assert_seen(*state, "a", "absent");
-    unpin(*state, "a");
+    unpin_placeholder(*state, "a");
     assert_int_equal(cache_stats(*state).entries, 0);
 }
 

@@ -24,13 +24,13 @@ static void test_a_placeholder_is_readable_with_version_zero(void **state)
 {
     assert_ok(pin(*state, "a", "processing"));
     assert_seen(*state, "a", "v0 processing");
-    unpin(*state, "a");
+    unpin_placeholder(*state, "a");
 }
 
 static void test_a_placeholder_goes_with_the_last_pin(void **state)
 {
     assert_ok(pin(*state, "a", "processing"));
-    unpin(*state, "a");
+    unpin_placeholder(*state, "a");
     assert_seen(*state, "a", "absent");
     assert_int_equal(cache_stats(*state).entries, 0);
 }
@@ -40,7 +40,7 @@ static void test_a_put_replaces_the_placeholder_and_stays_after_the_pin(void **s
     assert_ok(pin(*state, "a", "processing"));
     assert_true(put(*state, "a", 1, "durable"));
     assert_seen(*state, "a", "v1 durable");
-    unpin(*state, "a");
+    unpin_placeholder(*state, "a");
     assert_seen(*state, "a", "v1 durable");
 }
 
@@ -49,7 +49,7 @@ static void test_a_put_leaves_the_pins_in_place(void **state)
     assert_ok(pin(*state, "a", "processing"));
     assert_true(put(*state, "a", 1, "durable"));
     assert_int_equal(cache_stats(*state).pinned, 1);
-    unpin(*state, "a");
+    unpin_placeholder(*state, "a");
     assert_int_equal(cache_stats(*state).pinned, 0);
 }
 
@@ -58,7 +58,7 @@ static void test_a_put_of_version_zero_does_not_replace_a_placeholder(void **sta
     assert_ok(pin(*state, "a", "first"));
     assert_false(put(*state, "a", 0, "second"));
     assert_seen(*state, "a", "v0 first");
-    unpin(*state, "a");
+    unpin_placeholder(*state, "a");
 }
 
 static void test_the_first_placeholder_stays(void **state)
@@ -66,8 +66,8 @@ static void test_the_first_placeholder_stays(void **state)
     assert_ok(pin(*state, "a", "first"));
     assert_ok(pin(*state, "a", "second"));
     assert_seen(*state, "a", "v0 first");
-    unpin(*state, "a");
-    unpin(*state, "a");
+    unpin_placeholder(*state, "a");
+    unpin_placeholder(*state, "a");
 }
 
 static void test_a_placeholder_does_not_replace_content(void **state)
@@ -75,7 +75,7 @@ static void test_a_placeholder_does_not_replace_content(void **state)
     assert_true(put(*state, "a", 3, "three"));
     assert_ok(pin(*state, "a", "processing"));
     assert_seen(*state, "a", "v3 three");
-    unpin(*state, "a");
+    unpin_placeholder(*state, "a");
     assert_seen(*state, "a", "v3 three");
 }
 
@@ -83,7 +83,7 @@ static void test_an_empty_placeholder_is_content(void **state)
 {
     assert_ok(pin(*state, "a", ""));
     assert_seen(*state, "a", "v0 ");
-    unpin(*state, "a");
+    unpin_placeholder(*state, "a");
 }
 
 static void test_a_pin_without_content_counts_as_none(void **state)
@@ -102,8 +102,26 @@ static void test_a_placeholder_fills_a_pin_without_content(void **state)
     assert_seen(*state, "a", "v0 processing");
     unpin(*state, "a");
     assert_seen(*state, "a", "v0 processing");
-    unpin(*state, "a");
+    unpin_placeholder(*state, "a");
     assert_seen(*state, "a", "absent");
+}
+
+/* Whoever reads meanwhile must not keep alive what the creator gave up. */
+static void test_a_placeholder_goes_with_its_last_creation_though_others_hold_the_entry(void **state)
+{
+    assert_ok(pin(*state, "a", "processing"));
+    assert_ok(pin(*state, "a", NULL));
+    assert_ok(pin(*state, "a", "processing"));
+    unpin_placeholder(*state, "a");
+    assert_seen(*state, "a", "v0 processing");
+    unpin_placeholder(*state, "a");
+    assert_seen(*state, "a", "absent");
+    assert_int_equal(cache_stats(*state).pinned, 1);
+    assert_ok(pin(*state, "a", "again"));
+    assert_seen(*state, "a", "v0 again");
+    unpin_placeholder(*state, "a");
+    unpin(*state, "a");
+    assert_int_equal(cache_stats(*state).entries, 0);
 }
 
 static void test_a_readers_fill_is_refused_when_a_newer_version_came_meanwhile(void **state)
@@ -129,10 +147,10 @@ static void test_the_entry_stays_pinned_until_every_pin_is_gone(void **state)
     assert_ok(pin(*state, "a", "processing"));
     assert_ok(pin(*state, "a", NULL));
     unpin(*state, "a");
-    unpin(*state, "a");
+    unpin_placeholder(*state, "a");
     assert_seen(*state, "a", "v0 processing");
     assert_int_equal(cache_stats(*state).pinned, 1);
-    unpin(*state, "a");
+    unpin_placeholder(*state, "a");
     assert_seen(*state, "a", "absent");
     assert_int_equal(cache_stats(*state).pinned, 0);
 }
@@ -141,10 +159,10 @@ static void test_pins_of_one_key_hold_no_other(void **state)
 {
     assert_ok(pin(*state, "a", "processing"));
     assert_ok(pin(*state, "b", "processing"));
-    unpin(*state, "a");
+    unpin_placeholder(*state, "a");
     assert_seen(*state, "a", "absent");
     assert_seen(*state, "b", "v0 processing");
-    unpin(*state, "b");
+    unpin_placeholder(*state, "b");
 }
 
 static void test_a_pinned_entry_stays_readable_after_its_time(void **state)
@@ -161,7 +179,7 @@ static void test_a_pinned_placeholder_stays_readable_after_its_time(void **state
     assert_ok(pin(*state, "a", "processing"));
     pass_us(TTL_US * 10);
     assert_seen(*state, "a", "v0 processing");
-    unpin(*state, "a");
+    unpin_placeholder(*state, "a");
 }
 
 static void test_an_entry_past_its_time_goes_with_the_last_pin(void **state)
@@ -218,8 +236,8 @@ static void test_a_version_too_long_to_keep_is_remembered_while_pinned(void **st
     assert_seen(cache, "a", "absent");
     assert_true(put(cache, "a", 6, "six"));
     assert_seen(cache, "a", "v6 six");
-    unpin(cache, "a");
-    unpin(cache, "a");
+    unpin_placeholder(cache, "a");
+    unpin_placeholder(cache, "a");
 }
 
 static void test_an_entry_emptied_while_pinned_goes_with_the_last_pin(void **state)
@@ -255,8 +273,8 @@ static void test_stats_count_pinned_bytes_among_all(void **state)
     assert_int_equal(stats.pinned, 1);
     assert_true(put(*state, "b", 1, "one and more"));
     assert_int_equal(cache_stats(*state).pinned_bytes, one + strlen(" and more"));
-    unpin(*state, "b");
-    unpin(*state, "b");
+    unpin_placeholder(*state, "b");
+    unpin_placeholder(*state, "b");
     assert_int_equal(cache_stats(*state).pinned_bytes, 0);
 }
 
@@ -335,6 +353,7 @@ int main(void)
         test(test_a_placeholder_fills_a_pin_without_content),
         test(test_a_readers_fill_is_refused_when_a_newer_version_came_meanwhile),
         test(test_a_readers_fill_stays_after_its_pin),
+        test(test_a_placeholder_goes_with_its_last_creation_though_others_hold_the_entry),
         test(test_the_entry_stays_pinned_until_every_pin_is_gone),
         test(test_pins_of_one_key_hold_no_other),
         test(test_a_pinned_entry_stays_readable_after_its_time),
