@@ -1,81 +1,42 @@
 #!/bin/sh
-# Creates against what nng itself does, in one run: rounds in turn, medians, ratios.
+# The benchmarks: what panicd does against what nng, gRPC and Express do on the same machine, in one run.
 #
-#     sh tests/bench/run.sh            about three minutes
-#     sh tests/bench/run.sh --quick    about half a minute
+#     sh tests/bench/run.sh               about seven minutes
+#     sh tests/bench/run.sh --quick       about one: fewer rounds and loads, for a first look
+#     sh tests/bench/run.sh --long        and what needs a store of ten million panics: half an hour, 8 GB of disk
+#     sh tests/bench/run.sh --write-docs  and puts tables and plots into docs/performance.md
+#     sh tests/bench/run.sh --folder DIR  stores there (default: a new folder of the system's for temporary files)
+#
+# Results: build/bench/results.json, table.md and the plots beside it. The machine should have nothing else to do.
+# docs/performance.md says what is measured and how.
 set -eu
 cd "$(dirname "$0")/../.."
 . src/build.sh
 
-rounds=5
-requests=100000
-case ${1-} in
-'') ;;
---quick)
-    rounds=3
-    requests=20000
-    ;;
-*)
-    echo "Usage: sh tests/bench/run.sh [--quick]" >&2
-    exit 64
+case " $* " in
+*' --help '*)
+    sed -n '2,11s/^# \{0,1\}//p' "$0"
+    exit 0
     ;;
 esac
 
-need_packages jq
-build release panicd panicctl bench_raw_echo >/dev/null
-echo_program=build/release/tests/bench/bench_raw_echo
-panicctl=build/release/clients/panicctl/panicctl
+need_packages python3 gnuplot-nox wrk
+# Without these the suite leaves their part out, and says so.
+need_packages g++ libgrpc++-dev protobuf-compiler-grpc || :
+command -v npm >/dev/null || need_packages nodejs npm || :
+if [ -f build/release/build.ninja ]; then
+    # gRPC may have come after the last configuration.
+    cmake --preset release >/dev/null
+fi
+build release panicd bench >/dev/null
 
-folder=$(mktemp -d)
-server=
-echo_server=
-finish() {
-    trap - EXIT INT TERM
-    for pid in $server $echo_server; do
-        kill "$pid" 2>/dev/null || :
-    done
-    rm -rf "$folder"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
+express=build/bench/express
+mkdir -p "$express"
+if ! cmp -s tests/bench/express/package.json "$express/package.json" || [ ! -d "$express/node_modules/express" ]; then
+    cp tests/bench/express/package.json "$express/"
+    npm install --silent --no-audit --no-fund --prefix "$express" >"$express/npm.log" 2>&1 ||
+        rm -rf "$express/node_modules"
+fi
+cp tests/bench/express/server.mjs "$express/"
 
-echo_url=tcp://127.0.0.1:17071
-mkfifo "$folder/hold" "$folder/echo-ready"
-"$echo_program" serve "$echo_url" <"$folder/hold" >"$folder/echo-ready" &
-echo_server=$!
-exec 3>"$folder/hold"
-read -r _ <"$folder/echo-ready"
-
-durable=tcp://127.0.0.1:17072
-build/release/src/panicd/panicd --listen "$durable" --store "sqlite:$folder/panicd.db" 2>"$folder/log" &
-server=$!
-"$panicctl" --server "$durable" health >/dev/null
-
-for in_flight in 1 16 64 256; do
-    connections=4
-    [ "$in_flight" -gt 4 ] || connections=1
-    n=$requests
-    [ "$in_flight" -gt 1 ] || n=$((requests / 20))
-    round=0
-    while [ "$round" -lt "$rounds" ]; do
-        round=$((round + 1))
-        "$echo_program" load "$echo_url" "$n" "$in_flight" "$connections" 128 >>"$folder/results"
-        for method in create get health; do
-            "$panicctl" --server "$durable" --json bench --method "$method" --requests "$n" \
-                --in-flight "$in_flight" --connections "$connections" >>"$folder/results"
-        done
-    done
-done
-
-jq -rs '
-    def median: sort | .[length / 2 | floor];
-    (["in flight", "what", "per second", "of raw echo", "p50 us", "p99 us", "p99.9 us"] | @tsv),
-    (group_by(.in_flight)[] |
-        (map(select(.method == "raw echo") | .per_second) | median) as $raw |
-        group_by(.method)[] |
-        [.[0].in_flight, .[0].method, (map(.per_second) | median),
-         ((map(.per_second) | median) / $raw * 1000 | round / 1000),
-         (map(.p50_us) | median), (map(.p99_us) | median), (map(.p999_us) | median)] | @tsv)
-' "$folder/results" | column -t -s "$(printf '\t')"
-echo
-echo "Resident memory of panicd: $(sed -n 's/^VmRSS:[[:space:]]*//p' "/proc/$server/status")"
+exec python3 tests/bench/suite "$@"
