@@ -19,14 +19,14 @@ set logscale xy
 set xlabel "µs"
 set ylabel "share of calls that took longer"
 set yrange [0.0001:1]
-set key top right autotitle columnheader
+set key bottom left
 data = folder."/latency.dat"
 stats data nooutput
 plot for [i=0:STATS_blocks-1] data index i using 1:2 with lines linewidth 2
 
 data = folder."/stored.dat"
 stored = system("wc -l < ".data) + 0
-if (stored > 0) {
+if (stored > 1) {
     set output folder."/performance-stored.png"
     set title "What a create costs by panics stored"
     unset logscale

@@ -155,5 +155,5 @@ def latency_data(results):
 
 
 def stored_data(results):
-    return "".join(f"{row['stored']} {row['server_cpu_us']} {row['per_second']}\n"
-                   for row in results.get("long", {}).get("stored", []))
+    rows = results.get("long", {}).get("stored", [])
+    return "stored cpu\n" + "".join(f"{row['stored']} {row['server_cpu_us']}\n" for row in rows)
