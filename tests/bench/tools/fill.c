@@ -64,7 +64,6 @@ static void set_closed(struct store_panic *row)
     row->stage = PANIC__V1__PANIC_STAGE__PANIC_STAGE_RESOLVED;
     row->waiting = 0;
     row->next_action_at_us = 0;
-    row->outcome = "resolved";
 }
 
 static void set_panic(struct fill *fill, uint64_t i, struct store_panic *row)
