@@ -28,6 +28,8 @@ while [ $# -gt 0 ]; do
     esac
 done
 
-need_packages nng-utils openssl curl python3 python3-protobuf clang-format clang-tidy cppcheck spin
+need_packages nng-utils openssl curl python3 python3-protobuf clang-format clang-tidy cppcheck spin chromium
+# Debian's npm brings hundreds of packages; another one that is there does as well.
+command -v npm >/dev/null || need_packages nodejs npm
 build "$preset"
 exec ctest --test-dir "build/$preset" --output-on-failure --parallel 2 "$@"
