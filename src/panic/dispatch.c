@@ -35,7 +35,7 @@
 #define HINTS_MAX 4096
 #define BATCH_MAX 256
 #define SCAN_EVERY_US (500 * US_PER_MS)
-#define AUDIT_EVERY_US (10 * US_PER_S)
+#define AUDIT_EVERY_US (5 * US_PER_S)
 /* Rows of a batch with their content, and the messages made from them. */
 #define BATCH_ARENA_MAX ((size_t)64 * 1024 * 1024)
 #define BATCH_ARENA_FIRST (256 * 1024)
@@ -89,6 +89,7 @@ struct dispatch {
     bool responder_freed;
     struct scan scan;
     struct store_counts counts;
+    int64_t counted_at_us;
 
     struct histogram latency_us;
     struct counter assigned;
@@ -348,6 +349,7 @@ static void audit(struct dispatch *dispatch, int64_t now_us)
     }
     pthread_mutex_lock(&dispatch->scan_lock);
     dispatch->counts = counts;
+    dispatch->counted_at_us = now_us;
     pthread_mutex_unlock(&dispatch->scan_lock);
     if (counts.overdue > 0) {
         log_error("open panics are overdue", log_int("panics", (int64_t)counts.overdue));
@@ -509,10 +511,13 @@ struct dispatch_stats dispatch_stats(struct dispatch *dispatch)
 {
     pthread_mutex_lock(&dispatch->scan_lock);
     struct store_counts counts = dispatch->counts;
+    int64_t counted_at_us = dispatch->counted_at_us;
     pthread_mutex_unlock(&dispatch->scan_lock);
     return (struct dispatch_stats){.assigned = counter_read(&dispatch->assigned),
                                    .unassigned = counter_read(&dispatch->unassigned),
                                    .overtaken = counter_read(&dispatch->overtaken),
                                    .hints_dropped = counter_read(&dispatch->hints_dropped),
-                                   .counts = counts};
+                                   .queue = pool_stats(dispatch->pool),
+                                   .counts = counts,
+                                   .counted_at_us = counted_at_us};
 }

@@ -20,6 +20,7 @@
 #include "base/metrics.h"
 #include "base/status.h"
 #include "cache/cache.h"
+#include "core/pool.h"
 #include "panic/roster.h"
 #include "store/store.h"
 
@@ -40,8 +41,12 @@ struct dispatch_stats {
     /* Changes that another change overtook. */
     uint64_t overtaken;
     uint64_t hints_dropped;
+    /* Hints and scans. */
+    struct pool_stats queue;
     /* As last counted. Its `overdue` counts those overdue by more than DISPATCH_GRACE_US: must be 0. */
     struct store_counts counts;
+    /* When that was, in wall time; 0 = not yet. */
+    int64_t counted_at_us;
 };
 
 #define DISPATCH_GRACE_US (10 * US_PER_S)

@@ -50,10 +50,15 @@ void service_free(struct service *service);
 
 struct service_stats {
     struct pool_stats intake;
+    /* Writes that are durable and wait to be answered. */
+    struct pool_stats answers;
     struct pool_stats queries;
     struct pool_stats lists;
     struct pool_stats prepare;
     struct dispatch_stats dispatch;
+    /* Free to be sent; simulated ones are for test panics only. */
+    size_t responders_available;
+    size_t simulated_available;
 };
 
 /* From creation to assignment, in µs. Lives as long as the service. */

@@ -21,6 +21,7 @@
 #include "panicd/options.h"
 #include "rpc/health.h"
 #include "rpc/server.h"
+#include "shim/backend_metrics.h"
 #include "shim/shim.h"
 #include "store/store.h"
 
@@ -46,6 +47,7 @@ struct parts {
     struct rpc_health health;
     struct rpc_router *router;
     struct rpc_server *server;
+    struct backend_metrics metrics;
     struct shim *shim;
 };
 
@@ -91,6 +93,8 @@ static enum status start_http(struct parts *parts, const struct options *options
     if (options->http[0] == 0) {
         return STATUS_OK;
     }
+    parts->metrics = (struct backend_metrics){
+        .server = parts->server, .service = parts->service, .store = parts->store, .cache = parts->cache};
     const struct shim_config config = {.address = options->http,
                                        .router = parts->router,
                                        .health = &parts->health,
@@ -99,6 +103,7 @@ static enum status start_http(struct parts *parts, const struct options *options
                                        .calls_max = HTTP_CALLS_MAX,
                                        .origins = options->http_origins,
                                        .n_origins = options->n_http_origins,
+                                       .metrics = backend_metrics_source(&parts->metrics),
                                        .tls_cert_file = options->http_tls ? options->tls_cert : NULL,
                                        .tls_key_file = options->http_tls ? options->tls_key : NULL};
     return shim_start(&config, &parts->shim, diag);

@@ -16,6 +16,7 @@
 
 #include "base/metrics.h"
 #include "shim/addresses.h"
+#include "shim/http_status.h"
 #include "shim/shim.h"
 
 /* Of all loops. */
@@ -26,7 +27,8 @@ struct gate_shared {
     atomic_uint connections;
     struct counter connections_total;
     struct counter connections_refused;
-    struct counter guarded;
+    /* By http_status_index(). */
+    struct counter guarded[HTTP_STATUSES + 1];
 };
 
 struct peer;

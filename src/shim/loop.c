@@ -31,7 +31,7 @@
 
 /* Threads that may finish calls, at most: what the queue has room for beside the exchanges. */
 #define FINISHERS_MAX 128
-#define SCRATCH_MAX ((size_t)64 * 1024)
+#define SCRATCH_MAX ((size_t)256 * 1024)
 /* How long a stop waits for clients to take their last answer, and how often it looks. */
 #define LINGER_US (2 * US_PER_S)
 #define END_CHECK_US (5 * US_PER_MS)
@@ -87,6 +87,7 @@ static void send_answer(struct loop *loop, const struct request *request, struct
                         const char *traceparent)
 {
     answer->close = answer->close || atomic_load(&loop->closing);
+    counter_add(&loop->config.counters->answers[http_status_index(answer->http_status)], 1);
     reply_send(loop->config.edge, request, answer, traceparent);
 }
 

@@ -18,6 +18,8 @@ struct loop_counters {
     struct counter requests;
     struct counter shed;
     struct counter waited;
+    /* By http_status_index(). */
+    struct counter answers[HTTP_STATUSES + 1];
     atomic_uint in_flight;
 };
 

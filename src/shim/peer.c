@@ -59,7 +59,7 @@ void peer_refuse(struct peer *peer, const struct refusal *why)
 {
     struct bufferevent *bufferevent = peer->bufferevent;
     struct evbuffer *output = bufferevent_get_output(bufferevent);
-    counter_add(&peer->gate->shared->guarded, 1);
+    counter_add(&peer->gate->shared->guarded[http_status_index(why->http_status)], 1);
     log_debug("request guarded", log_int("status", why->http_status), log_str("reason", why->text));
     peer_set_phase(peer, REFUSED, monotonic_us() + PEER_LINGER_US);
     peer->why = NULL;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "shim/connect.h"
+#include "shim/metrics_page.h"
 #include "shim/panic_routes.h"
 
 struct route {
@@ -47,6 +48,13 @@ static void answer_ready(const struct edge *edge, const struct request *request,
     answer_add_header(answer, "Retry-After", "1");
 }
 
+static void answer_metrics(const struct edge *edge, const struct request *request, struct arena *arena,
+                           struct answer *answer)
+{
+    (void)request;
+    metrics_page_answer(edge->metrics, arena, answer);
+}
+
 static struct rpc_method *create_panic(const struct edge *edge)
 {
     return edge->create_panic;
@@ -72,6 +80,7 @@ static const struct route routes[] = {
     {.path = "/health", .methods = READ_METHODS, .allow = READ_ALLOW, .answer = answer_alive},
     {.path = "/livez", .methods = READ_METHODS, .allow = READ_ALLOW, .answer = answer_alive},
     {.path = "/readyz", .methods = READ_METHODS, .allow = READ_ALLOW, .answer = answer_ready},
+    {.path = "/metrics", .methods = READ_METHODS, .allow = READ_ALLOW, .answer = answer_metrics},
 };
 
 void edge_init(struct edge *edge, const struct rpc_router *router)

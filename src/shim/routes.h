@@ -12,10 +12,13 @@
 #include "shim/exchange.h"
 #include "shim/request.h"
 
+struct metrics_page;
+
 /* What routes may use. Constant while the shim runs. */
 struct edge {
     const struct rpc_router *router;
     const struct rpc_health *health;
+    struct metrics_page *metrics;
     const char *tenant;
     struct cors_origins origins;
     /* Of the seed; NULL when the router has no such method. */

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "shim/listen.h"
 #include "shim/loop.h"
+#include "shim/metrics_page.h"
 #include "shim/tls.h"
 
 /* Open files that are not for connections: the store, nng, the log. */
@@ -16,6 +17,7 @@
 
 struct shim {
     struct edge edge;
+    struct metrics_page metrics;
     struct gate_shared shared;
     struct loop_counters counters;
     struct loop *loops[SHIM_LOOPS_MAX];
@@ -138,6 +140,8 @@ enum status shim_start(const struct shim_config *config, struct shim **ret_shim,
     shim->edge.health = config->health;
     shim->edge.tenant = config->tenant;
     shim->edge.origins = (struct cors_origins){config->origins, config->n_origins};
+    metrics_page_init(&shim->metrics, shim, config);
+    shim->edge.metrics = &shim->metrics;
     shim->shared.limits = fill_limits(&config->limits);
     status = open_parts(shim, config, diag);
     if (status == STATUS_OK) {
@@ -186,6 +190,7 @@ void shim_free(struct shim *shim)
     for (unsigned i = 0; i < shim->n_loops; i++) {
         loop_free(shim->loops[i]);
     }
+    metrics_page_release(&shim->metrics);
     addresses_free(shim->shared.addresses);
     SSL_CTX_free(shim->shared.tls);
     free(shim);
@@ -194,14 +199,19 @@ void shim_free(struct shim *shim)
 struct shim_stats shim_stats(const struct shim *shim)
 {
     const struct gate_shared *shared = &shim->shared;
-    return (struct shim_stats){
+    struct shim_stats stats = {
         .connections = atomic_load_explicit(&shared->connections, memory_order_relaxed),
         .connections_total = counter_read(&shared->connections_total),
         .connections_refused = counter_read(&shared->connections_refused),
         .requests = counter_read(&shim->counters.requests),
-        .guarded = counter_read(&shared->guarded),
         .shed = counter_read(&shim->counters.shed),
         .waited = counter_read(&shim->counters.waited),
         .in_flight = atomic_load_explicit(&shim->counters.in_flight, memory_order_relaxed),
     };
+    for (size_t i = 0; i <= HTTP_STATUSES; i++) {
+        stats.guarded_by_status[i] = counter_read(&shared->guarded[i]);
+        stats.guarded += stats.guarded_by_status[i];
+        stats.answers_by_status[i] = counter_read(&shim->counters.answers[i]);
+    }
+    return stats;
 }

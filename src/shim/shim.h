@@ -18,6 +18,8 @@
 #include "base/status.h"
 #include "rpc/health.h"
 #include "rpc/router.h"
+#include "shim/exposition.h"
+#include "shim/http_status.h"
 
 #define SHIM_LOOPS_MAX 32
 
@@ -57,6 +59,8 @@ struct shim_config {
      * are refused. */
     const char *const *origins;
     size_t n_origins;
+    /* What /metrics says of what stands behind the shim. */
+    struct metrics_source metrics;
     /* PEM files; both NULL = plain HTTP. */
     const char *tls_cert_file;
     const char *tls_key_file;
@@ -73,6 +77,9 @@ struct shim_stats {
     uint64_t requests;
     /* Requests that the gate refused: a bad head, too long, too slow. */
     uint64_t guarded;
+    /* The same, and the answers to requests that reached a route, by http_status_index(). */
+    uint64_t guarded_by_status[HTTP_STATUSES + 1];
+    uint64_t answers_by_status[HTTP_STATUSES + 1];
     /* Reads refused because every call was under way. */
     uint64_t shed;
     /* Requests that had to wait for a call to become free. */

@@ -77,6 +77,9 @@ void database_file_release(struct database_file *file);
 /* Makes the file's name durable. False with errno on failure. */
 MUST_USE bool database_file_sync_folder(const struct database_file *file);
 
+/* Of the file and of the write-ahead log beside it, in bytes; 0 for what is not there. */
+void database_file_sizes(const struct database_file *file, uint64_t *ret_file, uint64_t *ret_wal);
+
 /*
  * FAILED_PRECONDITION with a diag unless the application id and schema version are ones that this program
  * works with.

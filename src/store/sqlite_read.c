@@ -448,6 +448,7 @@ enum status sqlite_counts(struct store *store, int64_t overdue_before_us, struct
             .waiting = (uint64_t)sqlite3_column_int64(statement, 2),
             .overdue = (uint64_t)sqlite3_column_int64(statement, 3),
         };
+        database_file_sizes(&sqlite->file, &ret_counts->file_bytes, &ret_counts->wal_bytes);
     }
     return finish_read(sqlite, reader, statement, code, false);
 }

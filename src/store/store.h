@@ -173,6 +173,9 @@ struct store_counts {
     uint64_t waiting;
     /* Open panics whose next_action_at_us is before the given time: the auditor's figure. */
     uint64_t overdue;
+    /* Of the database's file and of its write-ahead log, on disk; 0 for memory. */
+    uint64_t file_bytes;
+    uint64_t wal_bytes;
 };
 
 /* Written by the store, read by anybody. */
