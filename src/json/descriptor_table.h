@@ -71,10 +71,25 @@ struct descriptor_service {
     const char *comment;
 };
 
-/* Messages and services each in the order of their full names (strcmp). */
+struct descriptor_enum_value {
+    const char *name;
+    const char *comment;
+};
+
+struct descriptor_enum {
+    const ProtobufCEnumDescriptor *descriptor;
+    const char *comment;
+    /* Of its values, in the order of the .proto file. */
+    const struct descriptor_enum_value *values;
+    size_t n_values;
+};
+
+/* Messages, enums and services each in the order of their full names (strcmp). */
 struct descriptor_table {
     const struct descriptor_message *messages;
     size_t n_messages;
+    const struct descriptor_enum *enums;
+    size_t n_enums;
     const struct descriptor_service *services;
     size_t n_services;
 };

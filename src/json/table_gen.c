@@ -4,12 +4,12 @@
  *     table_gen DESCRIPTOR_SET SYMBOL > table.c
  *
  * DESCRIPTOR_SET comes from `protoc --descriptor_set_out --include_imports --include_source_info`. Every
- * message is named by the symbol that protoc-c gives its descriptor ("a.FooBar.Baz" →
+ * message and enum is named by the symbol that protoc-c gives its descriptor ("a.FooBar.Baz" →
  * a__foo_bar__baz__descriptor); were protoc-c to name them otherwise one day, the table would not link, which
  * is better than a table that says nothing.
  *
- * Fields are written in the order of their numbers, which is protobuf-c's. Messages and services are sorted
- * by name for the binary search at run time. What is allocated lives until the process ends.
+ * Fields are written in the order of their numbers, which is protobuf-c's. Messages, enums and services are
+ * sorted by name, for the binary search at run time. What is allocated lives until the process ends.
  */
 #include <ctype.h>
 #include <google/protobuf/descriptor.pb-c.h>
@@ -22,6 +22,7 @@
 
 #define MESSAGES_MAX 2048
 #define SERVICES_MAX 256
+#define ENUMS_MAX 512
 #define PATH_MAX_LENGTH 32
 #define NAME_SIZE 512
 
@@ -45,10 +46,19 @@ struct service {
     struct path path;
 };
 
+struct enumeration {
+    char name[NAME_SIZE];
+    const Google__Protobuf__FileDescriptorProto *file;
+    const Google__Protobuf__EnumDescriptorProto *proto;
+    struct path path;
+};
+
 static struct message messages[MESSAGES_MAX];
 static size_t n_messages;
 static struct service services[SERVICES_MAX];
 static size_t n_services;
+static struct enumeration enums[ENUMS_MAX];
+static size_t n_enums;
 
 static void fail(const char *what, const char *name)
 {
@@ -75,6 +85,17 @@ static void full_name(char name[NAME_SIZE], const char *scope, const char *own)
     }
 }
 
+static void collect_enum(const Google__Protobuf__FileDescriptorProto *file, const char *scope,
+                         const Google__Protobuf__EnumDescriptorProto *proto, struct path path)
+{
+    if (n_enums == ENUMS_MAX) {
+        fail("too many enums", proto->name);
+    }
+    struct enumeration *enumeration = &enums[n_enums++];
+    *enumeration = (struct enumeration){.file = file, .proto = proto, .path = path};
+    full_name(enumeration->name, scope, proto->name);
+}
+
 /* Recursion ends with the path: path_below() fails when it is full. */
 // NOLINTNEXTLINE(misc-no-recursion)
 static void collect_message(const Google__Protobuf__FileDescriptorProto *file, const char *scope,
@@ -94,6 +115,9 @@ static void collect_message(const Google__Protobuf__FileDescriptorProto *file, c
     for (size_t i = 0; i < proto->n_nested_type; i++) {
         collect_message(file, inner_scope, proto->nested_type[i], path_below(&path, 3, i));
     }
+    for (size_t i = 0; i < proto->n_enum_type; i++) {
+        collect_enum(file, inner_scope, proto->enum_type[i], path_below(&path, 4, i));
+    }
 }
 
 static void collect_file(const Google__Protobuf__FileDescriptorProto *file)
@@ -102,6 +126,9 @@ static void collect_file(const Google__Protobuf__FileDescriptorProto *file)
     const char *package = file->package != NULL ? file->package : "";
     for (size_t i = 0; i < file->n_message_type; i++) {
         collect_message(file, package, file->message_type[i], path_below(&root, 4, i));
+    }
+    for (size_t i = 0; i < file->n_enum_type; i++) {
+        collect_enum(file, package, file->enum_type[i], path_below(&root, 5, i));
     }
     for (size_t i = 0; i < file->n_service; i++) {
         if (n_services == SERVICES_MAX) {
@@ -282,6 +309,40 @@ static void print_message(size_t index)
     fputs("},\n", stdout);
 }
 
+static void print_enum_values(size_t index)
+{
+    const struct enumeration *enumeration = &enums[index];
+    printf("static const struct descriptor_enum_value values_%zu[] = { /* %s */\n", index, enumeration->name);
+    for (size_t i = 0; i < enumeration->proto->n_value; i++) {
+        struct path path = path_below(&enumeration->path, 2, i);
+        fputs("    {", stdout);
+        print_quoted(enumeration->proto->value[i]->name);
+        fputs(", ", stdout);
+        print_comment(enumeration->file, &path);
+        fputs("},\n", stdout);
+    }
+    fputs("};\n", stdout);
+}
+
+static void print_enums(void)
+{
+    for (size_t i = 0; i < n_enums; i++) {
+        print_enum_values(i);
+    }
+    if (n_enums == 0) {
+        return;
+    }
+    printf("static const struct descriptor_enum enums[%zu] = {\n", n_enums);
+    for (size_t i = 0; i < n_enums; i++) {
+        fputs("    {&", stdout);
+        print_descriptor_symbol(enums[i].name);
+        fputs(", ", stdout);
+        print_comment(enums[i].file, &enums[i].path);
+        printf(", values_%zu, %zu},\n", i, enums[i].proto->n_value);
+    }
+    fputs("};\n", stdout);
+}
+
 static const char *idempotency_of(const Google__Protobuf__MethodDescriptorProto *method)
 {
     if (method->options == NULL || !method->options->has_idempotency_level) {
@@ -347,6 +408,7 @@ static void print_table(const Google__Protobuf__FileDescriptorSet *set, const ch
         print_message(i);
     }
     fputs("};\n", stdout);
+    print_enums();
     for (size_t i = 0; i < n_services; i++) {
         print_methods(i);
     }
@@ -358,8 +420,8 @@ static void print_table(const Google__Protobuf__FileDescriptorSet *set, const ch
         fputs("};\n", stdout);
     }
     printf("extern const struct descriptor_table %s;\n", symbol);
-    printf("const struct descriptor_table %s = {messages, %zu, %s, %zu};\n", symbol, n_messages,
-           n_services > 0 ? "services" : "NULL", n_services);
+    printf("const struct descriptor_table %s = {messages, %zu, %s, %zu, %s, %zu};\n", symbol, n_messages,
+           n_enums > 0 ? "enums" : "NULL", n_enums, n_services > 0 ? "services" : "NULL", n_services);
 }
 
 static int compare_messages(const void *a, const void *b)
@@ -373,6 +435,13 @@ static int compare_services(const void *a, const void *b)
 {
     const struct service *left = a;
     const struct service *right = b;
+    return strcmp(left->name, right->name);
+}
+
+static int compare_enums(const void *a, const void *b)
+{
+    const struct enumeration *left = a;
+    const struct enumeration *right = b;
     return strcmp(left->name, right->name);
 }
 
@@ -405,6 +474,7 @@ int main(int argc, char **argv)
         collect_file(set->file[i]);
     }
     qsort(messages, n_messages, sizeof(messages[0]), compare_messages);
+    qsort(enums, n_enums, sizeof(enums[0]), compare_enums);
     qsort(services, n_services, sizeof(services[0]), compare_services);
     print_table(set, argv[2]);
     google__protobuf__file_descriptor_set__free_unpacked(set, NULL);

@@ -4,6 +4,7 @@
 
 #include "shim/connect.h"
 #include "shim/metrics_page.h"
+#include "shim/openapi.h"
 #include "shim/panic_routes.h"
 
 struct route {
@@ -55,6 +56,15 @@ static void answer_metrics(const struct edge *edge, const struct request *reques
     metrics_page_answer(edge->metrics, arena, answer);
 }
 
+static void answer_openapi(const struct edge *edge, const struct request *request, struct arena *arena,
+                           struct answer *answer)
+{
+    (void)edge;
+    (void)request;
+    (void)arena;
+    answer_body(answer, 200, "application/yaml", openapi_document, openapi_document_length);
+}
+
 static struct rpc_method *create_panic(const struct edge *edge)
 {
     return edge->create_panic;
@@ -81,6 +91,7 @@ static const struct route routes[] = {
     {.path = "/livez", .methods = READ_METHODS, .allow = READ_ALLOW, .answer = answer_alive},
     {.path = "/readyz", .methods = READ_METHODS, .allow = READ_ALLOW, .answer = answer_ready},
     {.path = "/metrics", .methods = READ_METHODS, .allow = READ_ALLOW, .answer = answer_metrics},
+    {.path = "/openapi.yaml", .methods = READ_METHODS, .allow = READ_ALLOW, .answer = answer_openapi},
 };
 
 void edge_init(struct edge *edge, const struct rpc_router *router)
