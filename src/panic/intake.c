@@ -117,8 +117,3 @@ struct pool_stats intake_stats(const struct intake *intake)
 {
     return pool_stats(intake->commits);
 }
-
-struct pool_stats intake_answer_stats(const struct intake *intake)
-{
-    return pool_stats(intake->answers);
-}

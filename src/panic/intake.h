@@ -49,8 +49,6 @@ void intake_stop(struct intake *intake);
 /* NULL is fine. */
 void intake_free(struct intake *intake);
 
-/* Of the queue before the commit, and of the one behind it, in which writes wait to be answered. */
 struct pool_stats intake_stats(const struct intake *intake);
-struct pool_stats intake_answer_stats(const struct intake *intake);
 
 #endif

@@ -266,7 +266,6 @@ const struct histogram *service_dispatch_latency_us(const struct service *servic
 struct service_stats service_stats(const struct service *service)
 {
     return (struct service_stats){.intake = intake_stats(service->intake),
-                                  .answers = intake_answer_stats(service->intake),
                                   .queries = pool_stats(service->queries),
                                   .lists = pool_stats(service->lists),
                                   .prepare = pool_stats(service->prepare),

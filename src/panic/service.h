@@ -50,8 +50,6 @@ void service_free(struct service *service);
 
 struct service_stats {
     struct pool_stats intake;
-    /* Writes that are durable and wait to be answered. */
-    struct pool_stats answers;
     struct pool_stats queries;
     struct pool_stats lists;
     struct pool_stats prepare;

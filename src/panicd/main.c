@@ -6,19 +6,15 @@
  * direction: refuse new requests, finish those accepted, then the service, then the store.
  */
 #include <malloc.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "cache/cache.h"
 #include "panic/service.h"
 #include "panicd/options.h"
+#include "panicd/process.h"
 #include "rpc/health.h"
 #include "rpc/server.h"
 #include "shim/backend_metrics.h"
@@ -49,6 +45,7 @@ struct parts {
     struct rpc_server *server;
     struct backend_metrics metrics;
     struct shim *shim;
+    struct process_connections connections;
 };
 
 static enum status start_service(struct parts *parts, struct diag *diag)
@@ -81,14 +78,15 @@ static enum status start_server(struct parts *parts, const struct options *optio
                                              .n_urls = options->n_listen,
                                              .contexts = CALLS_MAX,
                                              .router = parts->router,
-                                             .tls_cert_file = options->tls_cert,
-                                             .tls_key_file = options->tls_key,
-                                             .allow_plain = options->allow_plaintext,
-                                             .tenant = TENANT};
+                                             .tls_cert_file = options->edge.tls_cert,
+                                             .tls_key_file = options->edge.tls_key,
+                                             .allow_plain = options->edge.allow_plaintext,
+                                             .tenant = TENANT,
+                                             .connections_max = parts->connections.rpc};
     return rpc_server_start(&config, &parts->server, diag);
 }
 
-static enum status start_http(struct parts *parts, const struct options *options, struct diag *diag)
+static enum status start_http(struct parts *parts, const struct edge_options *options, struct diag *diag)
 {
     if (options->http[0] == 0) {
         return STATUS_OK;
@@ -101,8 +99,9 @@ static enum status start_http(struct parts *parts, const struct options *options
                                        .tenant = TENANT,
                                        .loops = HTTP_LOOPS,
                                        .calls_max = HTTP_CALLS_MAX,
-                                       .origins = options->http_origins,
-                                       .n_origins = options->n_http_origins,
+                                       .limits = {.connections_max = parts->connections.http},
+                                       .origins = options->origins,
+                                       .n_origins = options->n_origins,
                                        .metrics = backend_metrics_source(&parts->metrics),
                                        .tls_cert_file = options->http_tls ? options->tls_cert : NULL,
                                        .tls_key_file = options->http_tls ? options->tls_key : NULL};
@@ -111,7 +110,11 @@ static enum status start_http(struct parts *parts, const struct options *options
 
 static enum status start(struct parts *parts, const struct options *options, struct diag *diag)
 {
-    enum status status = store_open(options->store, &parts->store, diag);
+    bool with_http = options->edge.http[0] != 0;
+    enum status status = process_share_files(with_http, options->n_listen > 0, &parts->connections, diag);
+    if (status == STATUS_OK) {
+        status = store_open(options->store, &parts->store, diag);
+    }
     if (status == STATUS_OK) {
         status = start_service(parts, diag);
     }
@@ -119,7 +122,7 @@ static enum status start(struct parts *parts, const struct options *options, str
         status = start_server(parts, options, diag);
     }
     if (status == STATUS_OK) {
-        status = start_http(parts, options, diag);
+        status = start_http(parts, &options->edge, diag);
     }
     return status;
 }
@@ -166,37 +169,21 @@ static void stop(struct parts *parts)
 
 /*
  * Until a signal comes (true), or until connections are no longer freed (false): then the process is to be
- * started anew before it runs out of descriptors. The first signal begins the drain; from then on the next
- * one ends the process by itself.
+ * started anew before it runs out of descriptors.
  */
-static bool serve(const struct parts *parts, const sigset_t *signals)
+static bool serve(const struct parts *parts)
 {
-    const struct timespec second = {.tv_sec = 1};
     int number;
     bool healthy;
     do {
-        number = sigtimedwait(signals, NULL, &second);
+        number = process_wait(1000);
         healthy = !rpc_server_stats(parts->server).reaper_hangs;
-    } while (number < 0 && healthy);
-    signal(SIGTERM, SIG_DFL);
-    signal(SIGINT, SIG_DFL);
-    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
-    if (number >= 0) {
-        log_info("stopping", log_str("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
-    } else {
+    } while (number == 0 && healthy);
+    if (number == 0) {
         log_error("stopping", log_str("why", "nng no longer frees connections; start panicd again"));
     }
-    return number >= 0;
-}
-
-/* Every connection is one; the soft limit is often 1024, for the sake of select(). */
-static void allow_many_files(void)
-{
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    process_drain(number);
+    return number > 0;
 }
 
 /*
@@ -213,19 +200,9 @@ int main(int argc, char **argv)
 {
     struct options options;
     options_parse(argc, argv, &options);
-    log_set_level(options.log_level);
+    log_set_level(options.edge.log_level);
     keep_freed_memory();
-
-    /* Blocked in every thread; only sigwait takes them. A peer that hangs up must not end the process. */
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    allow_many_files();
-    /* What it creates (store, sockets) holds people's positions: nobody else's business. */
-    umask(0077);
+    process_begin();
 
     struct parts parts = {0};
     struct diag diag = {0};
@@ -236,7 +213,7 @@ int main(int argc, char **argv)
         return status == STATUS_INVALID_ARGUMENT ? EX_USAGE : EX_IOERR;
     }
     say_ready(&parts, &options);
-    bool by_signal = serve(&parts, &signals);
+    bool by_signal = serve(&parts);
     stop(&parts);
     log_info("stopped");
     return by_signal ? EX_OK : EX_IOERR;

@@ -9,6 +9,9 @@
  * well begin while the callback of the last one still runs; nng allows that, and after give_back() the
  * callback does not touch the context.
  *
+ * A call that is not to wait for a connection wakes up from its send after connect_us: with a connection that
+ * is only busy it goes on waiting for its turn, without one it fails.
+ *
  * Closing cancels what is under way until nothing is. A cancellation finds nothing to cancel between a call's
  * send and its receive, hence "until". Only idle aios are stopped: what happens to an operation begun on a
  * stopped one differs between versions of nng.
@@ -25,7 +28,9 @@
 #include "base/clock.h"
 #include "rpc/channel_private.h"
 #include "rpc/envelope.h"
+#include "rpc/envelope_headers.h"
 #include "rpc/nng_compat.h"
+#include "rpc/server.h"
 
 #define CONTEXTS_MAX 1024
 #define RECONNECT_MIN_MS 10
@@ -42,6 +47,7 @@ struct channel_call {
     nng_aio *aio;
     enum channel_call_state state;
     int64_t timeout_us;
+    int64_t connect_us;
     int64_t deadline_us;
     struct completion completion;
 };
@@ -91,6 +97,8 @@ static void explain(const struct channel_call *c, int error, struct outcome *out
     if (is_closing(c->channel)) {
         outcome->status = STATUS_CANCELLED;
         what = "the channel was closed";
+    } else if (error == NNG_ETIMEDOUT && c->state == SENDING && c->connect_us > 0) {
+        what = "no connection";
     } else if (error == NNG_ETIMEDOUT) {
         outcome->status = STATUS_DEADLINE_EXCEEDED;
         what = c->state == SENDING ? "no connection" : "no answer";
@@ -120,8 +128,24 @@ static void end_call(struct channel_call *c, int error, nng_msg *msg)
 static nng_duration time_left_ms(const struct channel_call *c)
 {
     int64_t left_us = c->deadline_us - monotonic_us();
+    if (c->state == SENDING && c->connect_us > 0 && c->connect_us < left_us) {
+        left_us = c->connect_us;
+    }
     int64_t left_ms = left_us > 0 ? (left_us + US_PER_MS - 1) / US_PER_MS : 1;
     return left_ms < INT32_MAX ? (nng_duration)left_ms : INT32_MAX;
+}
+
+static void send(struct channel_call *c, nng_msg *msg)
+{
+    c->state = SENDING;
+    nng_aio_set_timeout(c->aio, time_left_ms(c));
+    nng_aio_set_msg(c->aio, msg);
+    nng_ctx_send(c->ctx, c->aio);
+}
+
+static bool may_send_on(const struct channel_call *c)
+{
+    return c->connect_us > 0 && atomic_load(&c->channel->connections) > 0 && monotonic_us() < c->deadline_us;
 }
 
 static void advance(void *arg)
@@ -136,6 +160,10 @@ static void advance(void *arg)
         nng_ctx_recv(c->ctx, c->aio);
         return;
     }
+    if (c->state == SENDING && error == NNG_ETIMEDOUT && msg != NULL && may_send_on(c)) {
+        send(c, msg);
+        return;
+    }
     if (error != 0 && msg != NULL) {
         nng_msg_free(msg);
         msg = NULL;
@@ -143,35 +171,58 @@ static void advance(void *arg)
     end_call(c, error, msg);
 }
 
-static uint32_t whole_ms(int64_t timeout_us)
+static enum status make_request(const struct rpc_outgoing *outgoing, nng_msg **ret_msg)
 {
-    int64_t ms = (timeout_us + US_PER_MS - 1) / US_PER_MS;
-    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+    nng_msg *msg = envelope_request(outgoing->service->name, outgoing->method->name, outgoing->request,
+                                    outgoing->told_ms);
+    enum status status = STATUS_RESOURCE_EXHAUSTED;
+    if (msg != NULL) {
+        status = envelope_add_headers(msg, outgoing->headers, outgoing->n_headers);
+    }
+    if (status == STATUS_OK && nng_msg_len(msg) > RPC_MESSAGE_MAX) {
+        status = STATUS_INVALID_ARGUMENT;
+    }
+    if (status != STATUS_OK && msg != NULL) {
+        nng_msg_free(msg);
+    }
+    if (status == STATUS_OK) {
+        *ret_msg = msg;
+    }
+    return status;
 }
 
-enum status channel_start(struct rpc_channel *channel, const ProtobufCServiceDescriptor *service,
-                          const ProtobufCMethodDescriptor *method, const ProtobufCMessage *request,
-                          int64_t timeout_us, const struct completion *completion)
+enum status channel_start(struct rpc_channel *channel, const struct rpc_outgoing *outgoing,
+                          const struct completion *completion)
 {
-    assert(timeout_us > 0 && request->descriptor == method->input);
+    assert(outgoing->timeout_us > 0 && outgoing->request->descriptor == outgoing->method->input);
     struct channel_call *c;
     enum status status = take_call(channel, &c);
     if (status != STATUS_OK) {
         return status;
     }
-    nng_msg *msg = envelope_request(service->name, method->name, request, whole_ms(timeout_us));
-    if (msg == NULL) {
+    nng_msg *msg;
+    status = make_request(outgoing, &msg);
+    if (status != STATUS_OK) {
         give_back(c);
-        return STATUS_RESOURCE_EXHAUSTED;
+        return status;
     }
     c->completion = *completion;
-    c->timeout_us = timeout_us;
-    c->deadline_us = monotonic_us() + timeout_us;
-    c->state = SENDING;
-    nng_aio_set_timeout(c->aio, time_left_ms(c));
-    nng_aio_set_msg(c->aio, msg);
-    nng_ctx_send(c->ctx, c->aio);
+    c->timeout_us = outgoing->timeout_us;
+    c->connect_us = outgoing->connect_us;
+    c->deadline_us = monotonic_us() + outgoing->timeout_us;
+    send(c, msg);
     return STATUS_OK;
+}
+
+static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+    struct rpc_channel *channel = arg;
+    (void)pipe;
+    if (event == NNG_PIPE_EV_ADD_POST) {
+        atomic_fetch_add(&channel->connections, 1);
+    } else {
+        atomic_fetch_sub(&channel->connections, 1);
+    }
 }
 
 static int open_dialer(struct rpc_channel *channel)
@@ -200,6 +251,12 @@ static int open_socket(struct rpc_channel *channel)
     }
     if (error == 0) {
         error = nng_socket_set_ms(channel->socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS);
+    }
+    if (error == 0) {
+        error = nng_pipe_notify(channel->socket, NNG_PIPE_EV_ADD_POST, on_pipe, channel);
+    }
+    if (error == 0) {
+        error = nng_pipe_notify(channel->socket, NNG_PIPE_EV_REM_POST, on_pipe, channel);
     }
     return error;
 }

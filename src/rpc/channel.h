@@ -15,6 +15,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "rpc/call.h"
 
 /* Largest answer taken in. */
 #define RPC_ANSWER_MAX (4 * 1024 * 1024)
@@ -37,6 +38,28 @@ struct rpc_result {
     const char *message;
     /* Of the method's output type; NULL unless OK. */
     const ProtobufCMessage *response;
+    /* The status is the server's; otherwise there was no answer, or none that can be read, and the message
+     * names the URL. */
+    bool is_answer;
+    /* What came beside the response or the error. */
+    struct rpc_header trailers[RPC_TRAILERS_MAX];
+    size_t n_trailers;
+};
+
+/* A call to be sent, with all that may go with it. Read before rpc_channel_send() returns. */
+struct rpc_outgoing {
+    const ProtobufCServiceDescriptor *service;
+    const ProtobufCMethodDescriptor *method;
+    const ProtobufCMessage *request;
+    /* Names in lower case, values in UTF-8. */
+    const struct rpc_header *headers;
+    size_t n_headers;
+    /* How long to wait for the answer, > 0; and how long while there is no connection, after which the call
+     * fails with UNAVAILABLE, unsent (0 = as long as for the answer). */
+    int64_t timeout_us;
+    int64_t connect_us;
+    /* What the server is told: how long the caller waits; 0 = for ever. */
+    uint32_t told_ms;
 };
 
 /* Called once per call, on a thread of nng's or of the caller of rpc_channel_call; must not block. */
@@ -50,9 +73,14 @@ MUST_USE enum status rpc_channel_open(const struct rpc_channel_config *config,
 void rpc_channel_close(struct rpc_channel *channel);
 
 /*
- * Sends `request` (read before this returns) to the method. RESOURCE_EXHAUSTED when all contexts are busy:
- * then `done` is not called. timeout_us > 0; it is also sent to the server as the call's deadline.
+ * Sends the call. When this fails `done` is not called: RESOURCE_EXHAUSTED when all contexts are busy,
+ * CANCELLED when the channel is closing, INVALID_ARGUMENT when the call is longer than a server takes
+ * (RPC_MESSAGE_MAX): it would cost the connection, and with it all calls that are under way.
  */
+MUST_USE enum status rpc_channel_send(struct rpc_channel *channel, const struct rpc_outgoing *outgoing,
+                                      rpc_done *done, void *arg);
+
+/* The same in short: timeout_us is also sent to the server as the call's deadline. */
 MUST_USE enum status rpc_channel_call(struct rpc_channel *channel, const ProtobufCServiceDescriptor *service,
                                       const char *method, const ProtobufCMessage *request, int64_t timeout_us,
                                       rpc_done *done, void *arg);

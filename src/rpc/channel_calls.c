@@ -41,6 +41,32 @@ static const ProtobufCMethodDescriptor *find_method(const ProtobufCServiceDescri
     return method;
 }
 
+/* Rounded up: 0 is no limit. */
+static uint32_t whole_ms(int64_t timeout_us)
+{
+    int64_t ms = (timeout_us + US_PER_MS - 1) / US_PER_MS;
+    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+static struct rpc_outgoing outgoing_of(const ProtobufCServiceDescriptor *service,
+                                       const ProtobufCMethodDescriptor *method,
+                                       const ProtobufCMessage *request, int64_t timeout_us)
+{
+    return (struct rpc_outgoing){.service = service,
+                                 .method = method,
+                                 .request = request,
+                                 .timeout_us = timeout_us,
+                                 .told_ms = whole_ms(timeout_us)};
+}
+
+static void take_trailers(const Rpc__V1__Response *envelope, struct rpc_result *result)
+{
+    for (size_t i = 0; i < envelope->n_trailers && i < RPC_TRAILERS_MAX; i++) {
+        const Rpc__V1__Header *trailer = envelope->trailers[i];
+        result->trailers[result->n_trailers++] = (struct rpc_header){trailer->name, trailer->value};
+    }
+}
+
 /*
  * Reads an outcome to the end. The envelope goes into `scratch`, the response into `arena`; result->message
  * is in the outcome, in `scratch` or static.
@@ -58,8 +84,14 @@ static struct rpc_result read_outcome(struct outcome *outcome, const ProtobufCMe
     nng_msg_free(outcome->msg);
     outcome->msg = NULL;
     const Rpc__V1__Response *envelope = (const Rpc__V1__Response *)message;
+    struct rpc_result result = {.message = "", .is_answer = true};
+    if (status == STATUS_OK) {
+        take_trailers(envelope, &result);
+    }
     if (status == STATUS_OK && envelope->code != 0) {
-        return (struct rpc_result){.status = status_from_code(envelope->code), .message = envelope->message};
+        result.status = status_from_code(envelope->code);
+        result.message = envelope->message;
+        return result;
     }
     if (status == STATUS_OK) {
         status = rpc_unpack(output, envelope->payload.data, envelope->payload.len, &answer_limits, arena,
@@ -70,7 +102,8 @@ static struct rpc_result read_outcome(struct outcome *outcome, const ProtobufCMe
                  diag.text);
         return (struct rpc_result){.status = STATUS_INTERNAL, .message = outcome->text};
     }
-    return (struct rpc_result){.message = "", .response = message};
+    result.response = message;
+    return result;
 }
 
 /* Behind rpc_done and closures, on a thread of nng's. */
@@ -91,14 +124,20 @@ static void deliver(const struct completion *completion, struct outcome *outcome
     arena_reset(&arena);
 }
 
+enum status rpc_channel_send(struct rpc_channel *channel, const struct rpc_outgoing *outgoing, rpc_done *done,
+                             void *arg)
+{
+    struct completion completion = {
+        .complete = deliver, .output = outgoing->method->output, .done = done, .arg = arg};
+    return channel_start(channel, outgoing, &completion);
+}
+
 enum status rpc_channel_call(struct rpc_channel *channel, const ProtobufCServiceDescriptor *service,
                              const char *method, const ProtobufCMessage *request, int64_t timeout_us,
                              rpc_done *done, void *arg)
 {
-    const ProtobufCMethodDescriptor *descriptor = find_method(service, method);
-    struct completion completion = {
-        .complete = deliver, .output = descriptor->output, .done = done, .arg = arg};
-    return channel_start(channel, service, descriptor, request, timeout_us, &completion);
+    struct rpc_outgoing outgoing = outgoing_of(service, find_method(service, method), request, timeout_us);
+    return rpc_channel_send(channel, &outgoing, done, arg);
 }
 
 struct waiter {
@@ -125,7 +164,8 @@ static enum status attempt(struct rpc_channel *channel, const ProtobufCServiceDe
 {
     struct waiter waiter = {.mutex = PTHREAD_MUTEX_INITIALIZER, .arrived = PTHREAD_COND_INITIALIZER};
     struct completion completion = {.complete = wake, .output = method->output, .arg = &waiter};
-    enum status status = channel_start(channel, service, method, request, timeout_us, &completion);
+    struct rpc_outgoing outgoing = outgoing_of(service, method, request, timeout_us);
+    enum status status = channel_start(channel, &outgoing, &completion);
     if (status != STATUS_OK) {
         return status;
     }
@@ -162,6 +202,18 @@ static bool back_off(struct rpc_channel *channel, unsigned n, int64_t deadline_u
     return !closing;
 }
 
+static const char *why_not_sent(enum status status)
+{
+    switch (status) {
+    case STATUS_CANCELLED:
+        return "the channel was closed";
+    case STATUS_INVALID_ARGUMENT:
+        return "the request is longer than a server takes";
+    default:
+        return "all calls are in use";
+    }
+}
+
 static bool is_retryable(enum status status)
 {
     return status == STATUS_UNAVAILABLE || status == STATUS_RESOURCE_EXHAUSTED;
@@ -190,8 +242,7 @@ static enum status call_until(struct rpc_channel *channel, const ProtobufCServic
                 return STATUS_OK;
             }
         } else {
-            (void)diag_fail(diag, status, "%.180s: %s", channel->endpoint.url,
-                            status == STATUS_CANCELLED ? "the channel was closed" : "all calls are in use");
+            (void)diag_fail(diag, status, "%.180s: %s", channel->endpoint.url, why_not_sent(status));
         }
         if (!repeatable || !is_retryable(status) || !back_off(channel, n, deadline_us)) {
             return status;
@@ -223,11 +274,11 @@ static void invoke_stub(ProtobufCService *service, unsigned method_index, const 
     const ProtobufCMethodDescriptor *method = &service->descriptor->methods[method_index];
     struct completion completion = {
         .complete = deliver, .output = method->output, .closure = closure, .arg = closure_data};
-    enum status status =
-        channel_start(stub->channel, service->descriptor, method, request, stub->timeout_us, &completion);
+    struct rpc_outgoing outgoing = outgoing_of(service->descriptor, method, request, stub->timeout_us);
+    enum status status = channel_start(stub->channel, &outgoing, &completion);
     if (status != STATUS_OK) {
-        struct outcome outcome = {.status = status,
-                                  .text = "all calls are in use, or the channel was closed"};
+        struct outcome outcome = {.status = status};
+        snprintf(outcome.text, sizeof(outcome.text), "%s", why_not_sent(status));
         deliver(&completion, &outcome);
     }
 }

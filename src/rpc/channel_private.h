@@ -8,6 +8,7 @@
 #include <nng/nng.h>
 #include <nng/supplemental/tls/tls.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "rpc/channel.h"
 #include "rpc/endpoint.h"
@@ -36,6 +37,8 @@ struct rpc_channel {
     struct endpoint endpoint;
     nng_socket socket;
     bool socket_open;
+    /* Connections that are open. Written by nng's threads, read by those that time out in a send. */
+    atomic_uint connections;
     nng_tls_config *tls;
     struct channel_call *calls;
     unsigned n_calls;
@@ -53,12 +56,10 @@ struct rpc_channel {
 
 /*
  * Sends the request; completion->complete is called once, later, with a copy of it, on a thread of nng's, and
- * must not block. On failure it is not called: RESOURCE_EXHAUSTED when all contexts are busy, CANCELLED when
- * the channel is closing.
+ * must not block. On failure it is not called (see rpc_channel_send).
  */
-MUST_USE enum status channel_start(struct rpc_channel *channel, const ProtobufCServiceDescriptor *service,
-                                   const ProtobufCMethodDescriptor *method, const ProtobufCMessage *request,
-                                   int64_t timeout_us, const struct completion *completion);
+MUST_USE enum status channel_start(struct rpc_channel *channel, const struct rpc_outgoing *outgoing,
+                                   const struct completion *completion);
 
 /* Frees the stubs; part of closing. */
 void channel_free_services(struct stub_service *services);

@@ -34,9 +34,11 @@ struct queue {
 static void put_queues(FILE *page, const struct service_stats *stats)
 {
     const struct queue queues[] = {
-        {"queue=\"intake\"", &stats->intake},   {"queue=\"answer\"", &stats->answers},
-        {"queue=\"query\"", &stats->queries},   {"queue=\"list\"", &stats->lists},
-        {"queue=\"prepare\"", &stats->prepare}, {"queue=\"dispatch\"", &stats->dispatch.queue},
+        {"queue=\"intake\"", &stats->intake},
+        {"queue=\"query\"", &stats->queries},
+        {"queue=\"list\"", &stats->lists},
+        {"queue=\"prepare\"", &stats->prepare},
+        {"queue=\"dispatch\"", &stats->dispatch.queue},
     };
     const size_t n = sizeof(queues) / sizeof(queues[0]);
     exposition_family(page, "panicd_queue_depth", "gauge", "Items that wait.");

@@ -24,6 +24,7 @@
 
 const char *const harness_panicd_path = PANICD_PATH;
 const char *const harness_panicctl_path = PANICCTL_PATH;
+const char *const harness_shim_path = PANIC_SHIM_PATH;
 
 struct panicd {
     char folder[256];
@@ -107,7 +108,7 @@ static void spawn(struct panicd *panicd)
         }
         /* Unless the test says otherwise: tests run side by side. */
         setenv("PANICD_HTTP", "127.0.0.1:0", 0);
-        execv(harness_panicd_path, (char *const *)panicd->args);
+        execv(panicd->args[0], (char *const *)panicd->args);
         _exit(127);
     }
     close(fds[1]);
@@ -184,7 +185,7 @@ static void add_args(struct panicd *panicd, const char *const *args)
     }
 }
 
-static struct panicd *new_panicd(const char *folder, bool own_folder)
+static struct panicd *new_panicd(const char *program, const char *folder, bool own_folder)
 {
     struct panicd *panicd = calloc(1, sizeof(*panicd));
     if (panicd == NULL) {
@@ -194,7 +195,7 @@ static struct panicd *new_panicd(const char *folder, bool own_folder)
     pthread_cond_init(&panicd->changed, NULL);
     panicd->own_folder = own_folder;
     snprintf(panicd->folder, sizeof(panicd->folder), "%s", folder);
-    add_arg(panicd, harness_panicd_path);
+    add_arg(panicd, program);
     return panicd;
 }
 
@@ -207,7 +208,7 @@ static void make_folder(char *template)
 
 static struct panicd *start(const char *folder, bool own_folder, const char *const *extra)
 {
-    struct panicd *panicd = new_panicd(folder, own_folder);
+    struct panicd *panicd = new_panicd(harness_panicd_path, folder, own_folder);
     snprintf(panicd->ipc, sizeof(panicd->ipc), "ipc://%s/panicd.sock", folder);
     snprintf(panicd->store, sizeof(panicd->store), "sqlite:%s/panicd.db", folder);
     const char *const own[] = {"--listen", panicd->ipc,   "--listen", "tcp://127.0.0.1:0",
@@ -225,14 +226,24 @@ struct panicd *panicd_start(const char *const *extra)
     return start(folder, true, extra);
 }
 
-struct panicd *panicd_start_with(const char *const *options)
+static struct panicd *start_program(const char *program, const char *const *options)
 {
     char folder[] = "/tmp/panicd-test-XXXXXX";
     make_folder(folder);
-    struct panicd *panicd = new_panicd(folder, true);
+    struct panicd *panicd = new_panicd(program, folder, true);
     add_args(panicd, options);
     panicd_restart(panicd);
     return panicd;
+}
+
+struct panicd *panicd_start_with(const char *const *options)
+{
+    return start_program(harness_panicd_path, options);
+}
+
+struct panicd *panicd_start_shim(const char *const *options)
+{
+    return start_program(harness_shim_path, options);
 }
 
 struct panicd *panicd_start_in(const char *folder, const char *const *extra)

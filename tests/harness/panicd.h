@@ -29,6 +29,9 @@ struct panicd *panicd_start_in(const char *folder, const char *const *extra);
  */
 struct panicd *panicd_start_with(const char *const *options);
 
+/* The same with a panic-shim: a process with a log that says "ready", for which all below also holds. */
+struct panicd *panicd_start_shim(const char *const *options);
+
 /* Kills the process (SIGKILL) and waits for its end. */
 void panicd_kill(struct panicd *panicd);
 
@@ -71,6 +74,7 @@ int harness_run(const char *const *argv, char *output, size_t output_size);
 /* Paths of what was built. */
 extern const char *const harness_panicd_path;
 extern const char *const harness_panicctl_path;
+extern const char *const harness_shim_path;
 
 /* A TCP port of loopback that is free now and that the kernel gives to nobody who asks for any port. */
 unsigned harness_port(void);
