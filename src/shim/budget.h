@@ -2,8 +2,8 @@
  * How many bytes all connections together may hold: requests as they arrive, and answers that their clients
  * have not taken yet. Without it, connections times the longest body is what strangers may take of memory.
  *
- * A part is kept free of everything that is large, so that an ordinary create, which is small, finds room when
- * long bodies and long answers have taken theirs. Any thread.
+ * A part is kept free of everything that is large, so that an ordinary create, which is small, finds room
+ * when long bodies and long answers have taken theirs. Any thread.
  */
 #ifndef SHIM_BUDGET_H
 #define SHIM_BUDGET_H
