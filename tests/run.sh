@@ -28,7 +28,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 
-need_packages nng-utils openssl curl prometheus python3 python3-protobuf clang-format clang-tidy cppcheck spin chromium
+need_packages nng-utils openssl curl prometheus python3 python3-protobuf clang-format clang-tidy cppcheck spin valgrind chromium
 # Debian's npm brings hundreds of packages; another one that is there does as well.
 command -v npm >/dev/null || need_packages nodejs npm
 build "$preset"
