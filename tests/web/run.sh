@@ -26,7 +26,7 @@ if ! cmp -s "$here/package.json" "$web/package.json"; then
     cp "$here/package.json" "$web/package.json.new"
     mkdir -p "$web/new"
     cp "$here/package.json" "$web/new/package.json"
-    npm install --silent --no-audit --no-fund --prefix "$web/new" >"$web/npm.log" 2>&1 ||
+    timeout 200 npm install --silent --no-audit --no-fund --prefix "$web/new" >"$web/npm.log" 2>&1 ||
         skip "npm could not install the packages: $(tail -n 1 "$web/npm.log")"
     rm -rf "$web/node_modules"
     mv "$web/new/node_modules" "$web/node_modules"
