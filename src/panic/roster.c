@@ -1,63 +1,83 @@
 /*
- * Two structures over the same entries: a tree by (tenant, id), and an array of those that are free, as unit
- * vectors beside each other, which the search runs over from end to end: a few nanoseconds each, no
- * trigonometry. An entry knows its place in the array, so that taking and releasing one is O(1) (the last one
- * moves into the gap).
+ * Responders by tenant and id in trees, and those that are free in sets that nearest.h searches: for each
+ * tenant two crowds, the real and the simulated ones, and in each a set of those with a place and one of
+ * those without, which all stand at one point there, so that they come in the order of their ids.
+ *
+ * An entry is in the set where it belongs while it is free, and in none while it is not: it is withdrawn
+ * before anything of it changes, and enlisted again afterwards. Nothing but a put of a responder or tenant
+ * that is new needs memory, so one that is known can always be freed, moved and found.
  */
 #include "panic/roster.h"
 
+#include <assert.h>
 #include <bsd/sys/tree.h>
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "panic/geo.h"
+#include "panic/nearest.h"
 #include "panic/v1/panic.pb-c.h"
+#include "rpc/alloc.h"
 
-#define NOT_FREE SIZE_MAX
+/* A responder with a place and the longest id takes a quarter of it. */
+#define UNPACKED_SIZE 2048
+#define UNPACKED_SIZE_MAX ((size_t)2 * STORE_CONTENT_MAX)
+
+static_assert(STORE_RESPONDER_ID_MAX <= NEAREST_NAME_MAX, "ids are the names of items");
+
+struct tenant;
 
 struct entry {
     RB_ENTRY(entry) node;
-    char tenant[STORE_TENANT_MAX + 1];
+    struct tenant *tenant;
     char id[STORE_RESPONDER_ID_MAX + 1];
     bool on_duty;
     bool simulated;
     bool bound;
     bool placed;
     struct geo_point point;
-    /* Index in `free`, or NOT_FREE. */
-    size_t slot;
-};
-
-/* What the search reads: kept apart from the entries so that it runs over consecutive memory. */
-struct candidate {
-    struct geo_point point;
-    bool placed;
-    bool simulated;
-    struct entry *entry;
+    struct nearest_item item;
+    /* The set it is in; NULL while it is not free. */
+    struct nearest *enlisted;
 };
 
 static int compare_entries(const struct entry *a, const struct entry *b)
 {
-    int order = strcmp(a->tenant, b->tenant);
-    return order != 0 ? order : strcmp(a->id, b->id);
+    return strcmp(a->id, b->id);
 }
 
 RB_HEAD(entry_tree, entry);
 RB_GENERATE_INTERNAL(entry_tree, entry, node, compare_entries, static __attribute__((unused)))
 
+/* Those of a tenant that are free, real or simulated. */
+struct crowd {
+    struct nearest placed;
+    struct nearest unplaced;
+};
+
+struct tenant {
+    RB_ENTRY(tenant) node;
+    char name[STORE_TENANT_MAX + 1];
+    struct entry_tree entries;
+    struct crowd crowds[2];
+};
+
+static int compare_tenants(const struct tenant *a, const struct tenant *b)
+{
+    return strcmp(a->name, b->name);
+}
+
+RB_HEAD(tenant_tree, tenant);
+RB_GENERATE_INTERNAL(tenant_tree, tenant, node, compare_tenants, static __attribute__((unused)))
+
 struct roster {
     pthread_mutex_t lock;
-    struct entry_tree entries;
-    size_t n_entries;
-    struct candidate *free;
-    size_t n_free;
-    /* Of these the real and the simulated ones. Written under the lock, read by anybody. */
+    struct tenant_tree tenants;
+    /* How many are free, real and simulated. Written under the lock, read by anybody. */
     _Atomic size_t available[2];
-    /* Room in `free`: always at least n_entries, so that freeing a responder cannot fail. */
-    size_t free_room;
 };
 
 enum status roster_new(struct roster **ret_roster)
@@ -67,9 +87,20 @@ enum status roster_new(struct roster **ret_roster)
         return STATUS_RESOURCE_EXHAUSTED;
     }
     pthread_mutex_init(&roster->lock, NULL);
-    RB_INIT(&roster->entries);
+    RB_INIT(&roster->tenants);
     *ret_roster = roster;
     return STATUS_OK;
+}
+
+static void free_entries(struct tenant *tenant)
+{
+    struct entry *entry = RB_MIN(entry_tree, &tenant->entries);
+    while (entry != NULL) {
+        struct entry *next = RB_NEXT(entry_tree, &tenant->entries, entry);
+        RB_REMOVE(entry_tree, &tenant->entries, entry);
+        free(entry);
+        entry = next;
+    }
 }
 
 void roster_free(struct roster *roster)
@@ -77,15 +108,15 @@ void roster_free(struct roster *roster)
     if (roster == NULL) {
         return;
     }
-    struct entry *entry = RB_MIN(entry_tree, &roster->entries);
-    while (entry != NULL) {
-        struct entry *next = RB_NEXT(entry_tree, &roster->entries, entry);
-        RB_REMOVE(entry_tree, &roster->entries, entry);
-        free(entry);
-        entry = next;
+    struct tenant *tenant = RB_MIN(tenant_tree, &roster->tenants);
+    while (tenant != NULL) {
+        struct tenant *next = RB_NEXT(tenant_tree, &roster->tenants, tenant);
+        RB_REMOVE(tenant_tree, &roster->tenants, tenant);
+        free_entries(tenant);
+        free(tenant);
+        tenant = next;
     }
     pthread_mutex_destroy(&roster->lock);
-    free(roster->free);
     free(roster);
 }
 
@@ -96,82 +127,92 @@ static void copy_name(char *to, size_t room, const char *from)
     to[length] = 0;
 }
 
-static struct entry *find(struct roster *roster, const char *tenant, const char *id)
+static struct tenant *find_tenant(struct roster *roster, const char *name)
 {
-    struct entry key;
-    copy_name(key.tenant, sizeof(key.tenant), tenant);
-    copy_name(key.id, sizeof(key.id), id);
-    return RB_FIND(entry_tree, &roster->entries, &key);
+    struct tenant key;
+    copy_name(key.name, sizeof(key.name), name);
+    return RB_FIND(tenant_tree, &roster->tenants, &key);
 }
 
-static void remove_free(struct roster *roster, struct entry *entry)
+static struct entry *find(struct roster *roster, const char *tenant_name, const char *id)
 {
-    if (entry->slot == NOT_FREE) {
-        return;
+    struct tenant *tenant = find_tenant(roster, tenant_name);
+    if (tenant == NULL) {
+        return NULL;
     }
-    roster->available[roster->free[entry->slot].simulated]--;
-    struct candidate last = roster->free[--roster->n_free];
-    roster->free[entry->slot] = last;
-    last.entry->slot = entry->slot;
-    entry->slot = NOT_FREE;
+    struct entry key;
+    copy_name(key.id, sizeof(key.id), id);
+    return RB_FIND(entry_tree, &tenant->entries, &key);
 }
 
-/* Brings the array of the free in line with the entry. */
-static void settle(struct roster *roster, struct entry *entry)
+static void withdraw(struct roster *roster, struct entry *entry)
 {
-    remove_free(roster, entry);
+    if (entry->enlisted != NULL) {
+        nearest_remove(entry->enlisted, &entry->item);
+        entry->enlisted = NULL;
+        roster->available[entry->simulated]--;
+    }
+}
+
+/* Puts the entry, which was withdrawn, where it belongs. */
+static void enlist(struct roster *roster, struct entry *entry)
+{
     if (!entry->on_duty || entry->bound) {
         return;
     }
-    entry->slot = roster->n_free++;
-    roster->free[entry->slot] = (struct candidate){
-        .point = entry->point, .placed = entry->placed, .simulated = entry->simulated, .entry = entry};
+    static const struct geo_point nowhere = {.x = 1};
+    struct crowd *crowd = &entry->tenant->crowds[entry->simulated];
+    entry->enlisted = entry->placed ? &crowd->placed : &crowd->unplaced;
+    nearest_add(entry->enlisted, &entry->item, entry->id, entry->placed ? &entry->point : &nowhere);
     roster->available[entry->simulated]++;
 }
 
-static bool make_room(struct roster *roster)
+static struct tenant *need_tenant(struct roster *roster, const char *name)
 {
-    if (roster->n_entries < roster->free_room) {
-        return true;
+    struct tenant *tenant = find_tenant(roster, name);
+    if (tenant != NULL) {
+        return tenant;
     }
-    size_t room = roster->free_room == 0 ? 64 : roster->free_room * 2;
-    struct candidate *bigger = realloc(roster->free, room * sizeof(*bigger));
-    if (bigger == NULL) {
-        return false;
+    tenant = calloc(1, sizeof(*tenant));
+    if (tenant != NULL) {
+        copy_name(tenant->name, sizeof(tenant->name), name);
+        RB_INSERT(tenant_tree, &roster->tenants, tenant);
     }
-    roster->free = bigger;
-    roster->free_room = room;
-    return true;
+    return tenant; /* NOLINT(clang-analyzer-unix.Malloc): the tree holds it */
 }
 
 static struct entry *add(struct roster *roster, const struct store_responder *responder)
 {
-    struct entry *entry = make_room(roster) ? calloc(1, sizeof(*entry)) : NULL;
+    struct tenant *tenant = need_tenant(roster, responder->tenant);
+    struct entry *entry = tenant != NULL ? calloc(1, sizeof(*entry)) : NULL;
     if (entry == NULL) {
-        return NULL;
+        return NULL; /* NOLINT(clang-analyzer-unix.Malloc): the tree holds the tenant */
     }
-    copy_name(entry->tenant, sizeof(entry->tenant), responder->tenant);
+    entry->tenant = tenant;
     copy_name(entry->id, sizeof(entry->id), responder->id);
     entry->bound = !id_is_nil(&responder->panic_id);
-    entry->slot = NOT_FREE;
-    RB_INSERT(entry_tree, &roster->entries, entry);
-    roster->n_entries++;
+    RB_INSERT(entry_tree, &tenant->entries, entry);
     return entry;
 }
 
-/* The content is what this process or its forerunner has packed. */
+/*
+ * The content is what this process or its forerunner has packed, and small: it is unpacked on the stack, so
+ * that no want of memory can make a simulated responder a real one.
+ */
 static bool is_simulated(const struct store_responder *responder)
 {
-    Panic__V1__Responder *content =
-        panic__v1__responder__unpack(NULL, responder->content.length, responder->content.data);
+    alignas(max_align_t) char room[UNPACKED_SIZE];
+    struct arena arena;
+    arena_init(&arena, room, sizeof(room), UNPACKED_SIZE_MAX);
+    ProtobufCAllocator allocator = rpc_arena_allocator(&arena);
+    const Panic__V1__Responder *content =
+        panic__v1__responder__unpack(&allocator, responder->content.length, responder->content.data);
     bool simulated = content != NULL && content->simulated;
-    if (content != NULL) {
-        panic__v1__responder__free_unpacked(content, NULL);
-    }
+    arena_reset(&arena);
     return simulated;
 }
 
-static enum status put(struct roster *roster, const struct store_responder *responder)
+static enum status put(struct roster *roster, const struct store_responder *responder, bool simulated)
 {
     struct entry *entry = find(roster, responder->tenant, responder->id);
     if (entry == NULL) {
@@ -180,20 +221,22 @@ static enum status put(struct roster *roster, const struct store_responder *resp
     if (entry == NULL) {
         return STATUS_RESOURCE_EXHAUSTED;
     }
+    withdraw(roster, entry);
     entry->on_duty = responder->state == PANIC__V1__RESPONDER_STATE__RESPONDER_STATE_AVAILABLE;
-    entry->simulated = is_simulated(responder);
+    entry->simulated = simulated;
     entry->placed = responder->location.known;
     if (entry->placed) {
         entry->point = geo_point(responder->location.lat, responder->location.lng);
     }
-    settle(roster, entry);
+    enlist(roster, entry);
     return STATUS_OK; /* NOLINT(clang-analyzer-unix.Malloc): the tree holds the entry */
 }
 
 enum status roster_put(struct roster *roster, const struct store_responder *responder)
 {
+    bool simulated = is_simulated(responder);
     pthread_mutex_lock(&roster->lock);
-    enum status status = put(roster, responder);
+    enum status status = put(roster, responder, simulated);
     pthread_mutex_unlock(&roster->lock);
     return status;
 }
@@ -218,22 +261,23 @@ enum status roster_load(struct roster *roster, struct store *store)
     return status != STATUS_OK ? status : loading.status;
 }
 
-/* The nearest free one with a place; without, one that has none; NULL when nobody of the tenant is free. */
-static struct entry *nearest(const struct roster *roster, const char *tenant, bool simulated,
+static struct nearest_item *find_free(const struct crowd *crowd, const struct geo_point *point)
+{
+    if (point != NULL && !nearest_is_empty(&crowd->placed)) {
+        return nearest_find(&crowd->placed, point);
+    }
+    /* Where nobody knows how far it is, those go that are of no use to a panic with a place. */
+    struct nearest_item *item = nearest_first(&crowd->unplaced);
+    return item != NULL ? item : nearest_first(&crowd->placed);
+}
+
+/* NULL when nobody of the tenant is free. */
+static struct entry *nearest(struct roster *roster, const char *tenant_name, bool simulated,
                              const struct geo_point *point)
 {
-    struct entry *best = NULL;
-    double best_nearness = -2.0;
-    for (size_t i = 0; i < roster->n_free; i++) {
-        const struct candidate *candidate = &roster->free[i];
-        double nearness = candidate->placed && point != NULL ? geo_nearness(&candidate->point, point) : -2.0;
-        bool better = candidate->simulated == simulated && (best == NULL || nearness > best_nearness);
-        if (better && strcmp(candidate->entry->tenant, tenant) == 0) {
-            best = candidate->entry;
-            best_nearness = nearness;
-        }
-    }
-    return best;
+    struct tenant *tenant = find_tenant(roster, tenant_name);
+    struct nearest_item *item = tenant != NULL ? find_free(&tenant->crowds[simulated], point) : NULL;
+    return item != NULL ? (struct entry *)(void *)((char *)item - offsetof(struct entry, item)) : NULL;
 }
 
 bool roster_take(struct roster *roster, const char *tenant, const struct store_location *place,
@@ -248,8 +292,8 @@ bool roster_take(struct roster *roster, const char *tenant, const struct store_l
     if (entry != NULL) {
         memcpy(ret_match->responder_id, entry->id, sizeof(entry->id));
         ret_match->distance_m = entry->placed && place->known ? geo_distance_m(&entry->point, &point) : -1.0;
+        withdraw(roster, entry);
         entry->bound = true;
-        settle(roster, entry);
     }
     pthread_mutex_unlock(&roster->lock);
     return entry != NULL;
@@ -261,7 +305,7 @@ void roster_release(struct roster *roster, const char *tenant, const char *respo
     struct entry *entry = find(roster, tenant, responder_id);
     if (entry != NULL && entry->bound) {
         entry->bound = false;
-        settle(roster, entry);
+        enlist(roster, entry);
     }
     pthread_mutex_unlock(&roster->lock);
 }

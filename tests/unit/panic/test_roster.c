@@ -118,6 +118,45 @@ static void test_a_panic_without_place_gets_anybody(void **state)
     assert_nobody(*state, &nowhere);
 }
 
+static void test_of_those_equally_near_the_first_id_is_taken(void **state)
+{
+    put_at(*state, "b", 0, 1);
+    put_at(*state, "c", 0, -1);
+    put_at(*state, "a", 1, 0);
+    put_at(*state, "a2", 0, 1);
+    assert_takes(*state, &origin, "a");
+    assert_takes(*state, &origin, "a2");
+    assert_takes(*state, &origin, "b");
+    assert_takes(*state, &origin, "c");
+}
+
+static void test_of_those_without_a_place_the_first_id_is_taken(void **state)
+{
+    put(*state, "b");
+    put(*state, "a");
+    assert_takes(*state, &origin, "a");
+    assert_takes(*state, &origin, "b");
+}
+
+static void test_a_panic_without_place_leaves_those_with_one_to_others(void **state)
+{
+    put_at(*state, "a", 0, 1);
+    put(*state, "b");
+    assert_takes(*state, &nowhere, "b");
+    assert_takes(*state, &nowhere, "a");
+}
+
+static void test_one_that_moves_is_found_where_it_is(void **state)
+{
+    put_at(*state, "mover", 0, 1);
+    put_at(*state, "stayer", 0, 2);
+    put_at(*state, "mover", 0, 3);
+    assert_takes(*state, &origin, "stayer");
+    put_at(*state, "mover", 0, 4);
+    assert_takes(*state, &origin, "mover");
+    assert_nobody(*state, &origin);
+}
+
 static void test_tenants_are_apart(void **state)
 {
     put_state(*state, "other", "unit", AVAILABLE);
@@ -367,6 +406,10 @@ int main(void)
         TEST(test_the_distance_is_told),
         TEST(test_without_a_place_comes_last),
         TEST(test_a_panic_without_place_gets_anybody),
+        TEST(test_of_those_equally_near_the_first_id_is_taken),
+        TEST(test_of_those_without_a_place_the_first_id_is_taken),
+        TEST(test_a_panic_without_place_leaves_those_with_one_to_others),
+        TEST(test_one_that_moves_is_found_where_it_is),
         TEST(test_tenants_are_apart),
         TEST(test_a_nearer_responder_of_another_tenant_does_not_hide_ours),
         TEST(test_off_duty_is_not_taken),
