@@ -231,18 +231,21 @@ bool cache_put(struct cache *cache, const void *key, size_t key_length, uint64_t
     return added;
 }
 
-void cache_outdate(struct cache *cache, const void *key, size_t key_length, uint64_t version)
+bool cache_outdate(struct cache *cache, const void *key, size_t key_length, uint64_t version)
 {
     if (key_length > CACHE_KEY_MAX) {
-        return;
+        return false;
     }
     struct cache_key wanted = make_key(cache, key, key_length);
     struct shard *shard = lock_shard(cache, &wanted);
     struct entry *old = find_live(cache, shard, &wanted, cache->now_us());
+    bool had_content = false;
     if (old != NULL && old->version <= version) {
+        had_content = old->has_content;
         outdate(&shard->table, old, version);
     }
     pthread_mutex_unlock(&shard->lock);
+    return had_content;
 }
 
 static struct entry *new_pinned(const struct cache_key *key, const void *placeholder, size_t length,

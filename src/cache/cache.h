@@ -104,9 +104,10 @@ bool cache_put(struct cache *cache, const void *key, size_t key_length, uint64_t
 /*
  * Takes away content of this version or an older one. While the key is pinned, such content is not taken in
  * again either: whoever is about to commit a newer version calls this between cache_pin and the commit, so
- * that nobody is answered with the old one after others could see the new one in the store.
+ * that nobody is answered with the old one after others could see the new one in the store. True when there
+ * was a content to take away, which says that somebody has had to do with the key of late.
  */
-void cache_outdate(struct cache *cache, const void *key, size_t key_length, uint64_t version);
+bool cache_outdate(struct cache *cache, const void *key, size_t key_length, uint64_t version);
 
 /*
  * Holds the key's entry in the cache; see above. If nothing has been put and `placeholder` is not NULL, it

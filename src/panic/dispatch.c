@@ -33,7 +33,7 @@
 #include "rpc/alloc.h"
 
 #define HINTS_MAX 4096
-#define BATCH_MAX 256
+#define BATCH_MAX STORE_BATCH_MAX
 #define SCAN_EVERY_US (500 * US_PER_MS)
 #define AUDIT_EVERY_US (5 * US_PER_S)
 /* Rows of a batch with their content, and the messages made from them. */
@@ -53,8 +53,10 @@ struct job {
     const Panic__V1__CreatePanicRequest *content;
     struct roster_match match;
     bool took;
+    /* Its place in the cache: held through the commit; the version before the change was there. */
     struct view_key key;
     bool held;
+    bool cached;
 };
 
 /* What the scanner asks the worker for, and gets. One at a time. */
@@ -62,6 +64,12 @@ struct scan {
     bool due;
     bool done;
     size_t changed;
+};
+
+/* Due times. */
+struct range {
+    int64_t from_us;
+    int64_t until_us;
 };
 
 struct dispatch {
@@ -75,9 +83,9 @@ struct dispatch {
     struct store_op ops[BATCH_MAX];
     struct store_key keys[BATCH_MAX];
     struct arena arena;
-    /* Due times that the first round has still to see. */
-    int64_t round_from_us;
-    int64_t round_until_us;
+    /* What the first round has still to see. */
+    struct range round_near;
+    struct range round_far;
 
     pthread_t scanner;
     bool stopped;
@@ -174,6 +182,17 @@ static void note_change(struct dispatch *dispatch, struct job *job)
             log_str("responder", job->after.responder_id),
             log_int("minutes", (job->after.update_time_us - job->after.create_time_us) / (60 * US_PER_S)));
     }
+}
+
+/*
+ * In a backlog most panics are of no interest to anybody just now: they are not brought into the cache. Where
+ * the place could not be held, the new version is needed there to keep the old one from coming back.
+ */
+static void renew_cache(struct dispatch *dispatch, const struct job *job)
+{
+    if (job->held && !job->cached) {
+        return;
+    }
     const Panic__V1__Panic *panic = view_build(&job->after, job->content, &dispatch->arena);
     struct view_packed packed = {0};
     if (panic != NULL) {
@@ -194,7 +213,8 @@ static size_t run_batch(struct dispatch *dispatch, const struct store_key *keys,
         struct job *job = &dispatch->jobs[n_jobs];
         if (load(dispatch, &keys[i], job) && decide(dispatch, job, now_us)) {
             job->key = view_key(job->before.tenant, &job->before.id);
-            job->held = view_cache_hold_change(dispatch->config.cache, &job->key, job->before.version);
+            job->held =
+                view_cache_hold_change(dispatch->config.cache, &job->key, job->before.version, &job->cached);
             dispatch->ops[n_jobs] = (struct store_op){
                 .kind = STORE_UPDATE, .panic = &job->after, .event = &job->event, .arena = &dispatch->arena};
             n_jobs++;
@@ -207,6 +227,7 @@ static size_t run_batch(struct dispatch *dispatch, const struct store_key *keys,
         struct job *job = &dispatch->jobs[i];
         if (status == STATUS_OK && dispatch->ops[i].outcome == STATUS_OK) {
             note_change(dispatch, job);
+            renew_cache(dispatch, job);
             changed++;
         } else {
             counter_add(&dispatch->overtaken, status == STATUS_OK);
@@ -237,30 +258,40 @@ static size_t scan_due(struct dispatch *dispatch)
     return status == STATUS_OK ? run_batch(dispatch, dispatch->keys, n) : 0;
 }
 
-/*
- * The next batch of the round that is made once, at the start, over all that is open: a panic that a former
- * process received and never looked at must not wait for a clock that has been set back in between. Returns
- * how many it has seen, 0 when the round is over.
- */
-static size_t scan_first_round(struct dispatch *dispatch)
+/* The next batch of a range that is gone through once. Returns how many it has seen, 0 when it is over. */
+static size_t scan_range(struct dispatch *dispatch, struct range *range)
 {
-    if (dispatch->round_from_us >= dispatch->round_until_us) {
+    if (range->from_us >= range->until_us) {
         return 0;
     }
     size_t n = 0;
-    enum status status =
-        store_due(dispatch->config.store, -1, dispatch->round_from_us, BATCH_MAX, dispatch->keys, &n);
+    enum status status = store_due(dispatch->config.store, -1, range->from_us, BATCH_MAX, dispatch->keys, &n);
     fail_stop_on_data_loss(status, "first round");
     if (status != STATUS_OK || n < BATCH_MAX) {
-        dispatch->round_from_us = dispatch->round_until_us;
-    } else if (dispatch->keys[n - 1].next_action_at_us > dispatch->round_from_us) {
-        dispatch->round_from_us = dispatch->keys[n - 1].next_action_at_us;
+        range->from_us = range->until_us;
+    } else if (dispatch->keys[n - 1].next_action_at_us > range->from_us) {
+        range->from_us = dispatch->keys[n - 1].next_action_at_us;
     } else {
         /* More than a batch at one instant: a round that came to no end would be worse than what it skips. */
-        dispatch->round_from_us++;
+        range->from_us++;
+    }
+    while (n > 0 && dispatch->keys[n - 1].next_action_at_us >= range->until_us) {
+        n--;
     }
     run_batch(dispatch, dispatch->keys, n);
     return n;
+}
+
+/*
+ * The next batch of the round that is made once, at the start, over all that is open: a panic that a former
+ * process received and never looked at must not wait for a clock that has been set back in between. What is
+ * due far ahead comes first, since everything that this process assigns is put there, and would be looked at
+ * a second time.
+ */
+static size_t scan_first_round(struct dispatch *dispatch)
+{
+    size_t n = scan_range(dispatch, &dispatch->round_far);
+    return n > 0 ? n : scan_range(dispatch, &dispatch->round_near);
 }
 
 static size_t scan_waiting(struct dispatch *dispatch, enum lifecycle_queue queue)
@@ -278,11 +309,10 @@ static size_t scan_waiting(struct dispatch *dispatch, enum lifecycle_queue queue
 
 static void run_scan(struct dispatch *dispatch)
 {
-    size_t changed =
-        scan_waiting(dispatch, LIFECYCLE_QUEUE_LIVE) + scan_waiting(dispatch, LIFECYCLE_QUEUE_TEST);
-    if (dispatch->scan.due) {
-        changed += scan_due(dispatch) + scan_first_round(dispatch);
-    }
+    size_t changed = dispatch->scan.due ? scan_first_round(dispatch) : 0;
+    changed += scan_waiting(dispatch, LIFECYCLE_QUEUE_LIVE);
+    changed += scan_waiting(dispatch, LIFECYCLE_QUEUE_TEST);
+    changed += dispatch->scan.due ? scan_due(dispatch) : 0;
     pthread_mutex_lock(&dispatch->scan_lock);
     dispatch->scan.changed = changed;
     dispatch->scan.done = true;
@@ -455,8 +485,10 @@ enum status dispatch_start(const struct dispatch_config *config, struct dispatch
     }
     dispatch->config = *config;
     arena_init(&dispatch->arena, first, BATCH_ARENA_FIRST, BATCH_ARENA_MAX);
-    dispatch->round_from_us = clock_wall_us(config->clock) + 1;
-    dispatch->round_until_us = dispatch->round_from_us + LIFECYCLE_HORIZON_US;
+    int64_t now_us = clock_wall_us(config->clock);
+    dispatch->round_near = (struct range){.from_us = now_us + 1, .until_us = now_us + LIFECYCLE_REVIEW_US};
+    dispatch->round_far = (struct range){.from_us = now_us + LIFECYCLE_REVIEW_US,
+                                         .until_us = now_us + LIFECYCLE_HORIZON_US + 1};
     init_scan(dispatch);
     enum status status = start_hints(dispatch);
     if (status == STATUS_OK && pthread_create(&dispatch->scanner, NULL, run_scanner, dispatch) != 0) {

@@ -130,7 +130,8 @@ static void resolve_from_store(struct service *service, struct rpc_call *call)
     }
     resolve->service = service;
     resolve->key = view_key(call->identity.tenant, &id);
-    resolve->held = view_cache_hold_change(service->config.cache, &resolve->key, resolve->before.version);
+    resolve->held =
+        view_cache_hold_change(service->config.cache, &resolve->key, resolve->before.version, NULL);
     resolve->write = (struct intake_write){.call = call,
                                            .op = {.kind = STORE_UPDATE,
                                                   .panic = &resolve->after,

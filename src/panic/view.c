@@ -170,10 +170,14 @@ bool view_cache_hold(struct cache *cache, const struct view_key *key)
     return cache_pin(cache, key->bytes, key->length, NULL, 0) == STATUS_OK;
 }
 
-bool view_cache_hold_change(struct cache *cache, const struct view_key *key, uint64_t version)
+bool view_cache_hold_change(struct cache *cache, const struct view_key *key, uint64_t version,
+                            bool *ret_cached)
 {
     bool held = view_cache_hold(cache, key);
-    cache_outdate(cache, key->bytes, key->length, version);
+    bool cached = cache_outdate(cache, key->bytes, key->length, version);
+    if (ret_cached != NULL) {
+        *ret_cached = cached;
+    }
     return held;
 }
 

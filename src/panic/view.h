@@ -77,8 +77,12 @@ void view_cache_end_creation(struct cache *cache, const struct view_key *key);
  */
 MUST_USE bool view_cache_hold(struct cache *cache, const struct view_key *key);
 
-/* The same before a commit that replaces `version`, which from now on nobody is answered with. */
-MUST_USE bool view_cache_hold_change(struct cache *cache, const struct view_key *key, uint64_t version);
+/*
+ * The same before a commit that replaces `version`, which from now on nobody is answered with.
+ * *ret_cached (may be NULL): it was in the cache until now.
+ */
+MUST_USE bool view_cache_hold_change(struct cache *cache, const struct view_key *key, uint64_t version,
+                                     bool *ret_cached);
 
 void view_cache_let_go(struct cache *cache, const struct view_key *key);
 

@@ -282,8 +282,9 @@ static void test_outdated_content_is_gone_and_only_newer_comes_in_while_pinned(v
 {
     assert_true(put(*state, "a", 3, "old"));
     assert_ok(pin(*state, "a", NULL));
-    cache_outdate(*state, "a", 1, 3);
+    assert_true(cache_outdate(*state, "a", 1, 3));
     assert_seen(*state, "a", "absent");
+    assert_false(cache_outdate(*state, "a", 1, 3));
     assert_false(put(*state, "a", 3, "old again"));
     assert_true(put(*state, "a", 4, "new"));
     assert_seen(*state, "a", "v4 new");
@@ -293,7 +294,7 @@ static void test_outdated_content_is_gone_and_only_newer_comes_in_while_pinned(v
 static void test_outdating_leaves_what_is_newer(void **state)
 {
     assert_true(put(*state, "a", 4, "new"));
-    cache_outdate(*state, "a", 1, 3);
+    assert_false(cache_outdate(*state, "a", 1, 3));
     assert_seen(*state, "a", "v4 new");
 }
 

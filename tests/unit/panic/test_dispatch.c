@@ -85,6 +85,34 @@ static void test_thousands_that_a_crash_left_all_get_their_responder(void **stat
     assert_int_equal(stats(rig).assigned, 2000);
 }
 
+static void test_a_backlog_that_nobody_reads_stays_out_of_the_cache(void **state)
+{
+    struct rig *rig = *state;
+    rig_leave_panic(rig, RIG_TENANT, 1, false, RIG_START_US - 60 * US_PER_S);
+    rig_leave_responder(rig, RIG_TENANT, "unit");
+    rig_start(rig);
+    rig_await_stage(rig, RIG_TENANT, 1, STAGE(ACCEPTED));
+    rig_await_scan(rig);
+    assert_int_equal(cache_stats(rig->cache).entries, 0);
+}
+
+static void test_what_is_in_the_cache_is_renewed_there(void **state)
+{
+    struct rig *rig = *state;
+    rig_leave_panic(rig, RIG_TENANT, 1, false, RIG_START_US);
+    rig_start(rig);
+    rig_await_scan(rig);
+    local_call_free(rig_get(rig, 1));
+    rig_put(rig, "unit");
+    rig_await_stage(rig, RIG_TENANT, 1, STAGE(ACCEPTED));
+    rig_await_scan(rig);
+    uint64_t hits = cache_stats(rig->cache).hits;
+    struct local_call *call = rig_get(rig, 1);
+    assert_int_equal(rig_panic_of(call)->stage, STAGE(ACCEPTED));
+    local_call_free(call);
+    assert_true(cache_stats(rig->cache).hits > hits);
+}
+
 static void test_a_stop_waits_for_the_batch_under_way(void **state)
 {
     struct rig *rig = *state;
@@ -109,6 +137,8 @@ int main(void)
         TEST(test_a_store_that_cannot_be_read_is_tried_again),
         TEST(test_the_time_to_an_assignment_is_measured),
         TEST(test_thousands_that_a_crash_left_all_get_their_responder),
+        TEST(test_a_backlog_that_nobody_reads_stays_out_of_the_cache),
+        TEST(test_what_is_in_the_cache_is_renewed_there),
         TEST(test_a_stop_waits_for_the_batch_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -361,16 +361,26 @@ static void test_after_a_clock_set_back_what_was_received_is_dispatched_at_once(
     rig_await_stage(rig, RIG_TENANT, 1, STAGE(ACCEPTED));
 }
 
+/* So far that what this process assigns is due at the same time. */
+static void test_after_a_clock_set_back_by_half_an_hour_it_is_as_well(void **state)
+{
+    struct rig *rig = *state;
+    rig_leave_responder(rig, RIG_TENANT, "unit");
+    rig_leave_panic(rig, RIG_TENANT, 1, true, RIG_START_US + HOUR_US / 2 + 30 * US_PER_S);
+    rig_start(rig);
+    rig_await_stage(rig, RIG_TENANT, 1, STAGE(ACCEPTED));
+}
+
 /* More of them than a batch holds, all of one instant. */
 static void test_the_first_round_ends(void **state)
 {
     struct rig *rig = *state;
-    for (unsigned n = 1; n <= 1000; n++) {
+    for (unsigned n = 1; n <= 3000; n++) {
         rig_leave_panic(rig, RIG_TENANT, n, false, RIG_START_US + HOUR_US / 4);
     }
-    rig_leave_panic(rig, RIG_TENANT, 1001, true, RIG_START_US + HOUR_US / 4 + 60 * US_PER_S);
+    rig_leave_panic(rig, RIG_TENANT, 3001, true, RIG_START_US + HOUR_US / 4 + 60 * US_PER_S);
     rig_start(rig);
-    rig_await_stage(rig, RIG_TENANT, 1001, STAGE(UNASSIGNED));
+    rig_await_stage(rig, RIG_TENANT, 3001, STAGE(UNASSIGNED));
     rig_await_scan(rig);
     assert_int_equal(stored(rig, 1).version, 1);
 }
@@ -417,6 +427,7 @@ int main(void)
         TEST_STOPPED(test_after_a_clock_days_ahead_each_panic_is_looked_at_once),
         TEST(test_an_assigned_panic_of_a_clock_days_ahead_is_reviewed_once),
         TEST_STOPPED(test_after_a_clock_set_back_what_was_received_is_dispatched_at_once),
+        TEST_STOPPED(test_after_a_clock_set_back_by_half_an_hour_it_is_as_well),
         TEST_STOPPED(test_the_first_round_ends),
         TEST(test_a_clock_far_ahead_makes_everything_due_once),
     };
