@@ -17,6 +17,7 @@ skip() {
 }
 command -v npm >/dev/null || skip "npm is not installed"
 command -v node >/dev/null || skip "node is not installed"
+[ "$name" != openapi_lint ] || command -v curl >/dev/null || skip "curl is not installed"
 [ "$name" != connect_web ] || command -v chromium >/dev/null || skip "chromium is not installed"
 
 mkdir -p "$web"
@@ -78,5 +79,6 @@ cd "$web/$name"
 export PANICD_URL="$url" PANICD_ORIGIN="$origin" PROTO="$proto"
 case $name in
 buf_curl) sh "$here/buf_curl.sh" "$web/node_modules/.bin/buf" ;;
+openapi_lint) sh "$here/openapi_lint.sh" "$web/node_modules/.bin/redocly" ;;
 *) node --test-reporter=spec "./$name.mjs" ;;
 esac
