@@ -1,6 +1,8 @@
 #!/bin/sh
-# Builds panicd, starts it on a fresh store, and shows a panic's way from the press to its responder. Then the server runs
-# until Ctrl-C; with --once it ends at once.
+# Builds panicd, starts it on a fresh store, and shows a panic's way from the press to its responder. Then it prints requests to
+# try with curl, and the server runs until Ctrl-C; with --once it ends at once.
+#
+# PANICD_SERVER and PANICD_HTTP are where it listens, if not on tcp://127.0.0.1:7070 and 127.0.0.1:8080; port 0 = any.
 set -eu
 cd "$(dirname "$0")/.."
 . src/build.sh
@@ -17,7 +19,6 @@ esac
 
 build release panicd panicctl
 
-server=${PANICD_SERVER:-tcp://127.0.0.1:7070}
 folder=$(mktemp -d)
 panicd=
 finish() {
@@ -39,8 +40,31 @@ show() {
     panicctl "$@"
 }
 
-echo "Starting panicd on $server, with its store and log in $folder"
-build/release/src/panicd/panicd --listen "$server" --store "sqlite:$folder/panicd.db" 2>"$folder/log" &
+# What to paste. The answers of HTTP end without a line feed, hence -w.
+show_curl() {
+    content="-H 'Content-Type: application/json'"
+    panic='{"location":{"lat":-33.9,"lng":18.4},"metadata":{"triggerSource":"mobile-app"}}'
+    service=$http/panic.v1.PanicService
+    cat <<END
+
+Over HTTP, create and get a panic:
+
+  curl -sS -w '\n' $http/panic $content -d '$panic'
+  curl -sS -w '\n' $http/panic/$id
+
+the same with the Connect protocol:
+
+  curl -sS -w '\n' $service/CreatePanic $content -d '$panic'
+  curl -sS -w '\n' $service/GetPanic $content -d '{"id":"$id"}'
+
+and whether the server is well:
+
+  curl -sS -w '\n' $http/health
+END
+}
+
+echo "Starting panicd, with its store and log in $folder"
+build/release/src/panicd/panicd --listen "${PANICD_SERVER:-tcp://127.0.0.1:7070}" --store "sqlite:$folder/panicd.db" 2>"$folder/log" &
 panicd=$!
 until grep -q '"event":"ready"' "$folder/log" 2>/dev/null; do
     if ! kill -0 "$panicd" 2>/dev/null; then
@@ -49,6 +73,8 @@ until grep -q '"event":"ready"' "$folder/log" 2>/dev/null; do
         exit 1
     fi
 done
+server=$(sed -n '/"url":"http:/!s/.*"url":"\([^"]*\)".*/\1/p' "$folder/log" | head -n 1)
+http=$(sed -n 's/.*"url":"\(http:[^"]*\)".*/\1/p' "$folder/log" | head -n 1)
 
 show responder put unit-42 --lat -33.92 --lng 18.42
 show create --lat -33.9 --lng 18.4 --metadata triggerSource=mobile-app | tee "$folder/created"
@@ -64,7 +90,8 @@ done
 show get "$id"
 
 [ -z "$once" ] || exit 0
+[ -z "$http" ] || show_curl
 echo
-echo "panicd goes on serving on $server; try: build/release/clients/panicctl/panicctl list"
+echo "panicd goes on serving on $server; try: build/release/clients/panicctl/panicctl --server $server list"
 echo "Ctrl-C ends it."
 wait "$panicd"
