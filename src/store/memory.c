@@ -19,13 +19,8 @@
 #include <string.h>
 
 #include "store/copy.h"
-#include "store/memory_node.h"
-
-RB_HEAD(panics, panic_node);
-RB_HEAD(due, panic_node);
-RB_HEAD(waiting, panic_node);
-RB_HEAD(bound, panic_node);
-RB_HEAD(responders, responder_node);
+#include "store/memory_feed.h"
+#include "store/memory_trees.h"
 
 struct memory_store {
     struct store store;
@@ -37,55 +32,8 @@ struct memory_store {
     struct bound bound;
     struct responders responders;
     struct store_counts counts;
+    struct memory_feed feed;
 };
-
-static int compare_ids(const struct panic_node *a, const struct panic_node *b)
-{
-    int order = strcmp(a->panic.tenant, b->panic.tenant);
-    return order != 0 ? order : memcmp(a->panic.id.bytes, b->panic.id.bytes, sizeof(a->panic.id.bytes));
-}
-
-static int compare_times(int64_t a, int64_t b)
-{
-    return (a > b) - (a < b);
-}
-
-static int compare_due(const struct panic_node *a, const struct panic_node *b)
-{
-    int order = compare_times(a->panic.next_action_at_us, b->panic.next_action_at_us);
-    return order != 0 ? order : compare_ids(a, b);
-}
-
-static int compare_waiting(const struct panic_node *a, const struct panic_node *b)
-{
-    int order = a->panic.waiting - b->panic.waiting;
-    if (order == 0) {
-        order = compare_times(a->panic.create_time_us, b->panic.create_time_us);
-    }
-    return order != 0 ? order : compare_ids(a, b);
-}
-
-static int compare_bound(const struct panic_node *a, const struct panic_node *b)
-{
-    int order = strcmp(a->panic.tenant, b->panic.tenant);
-    return order != 0 ? order : strcmp(a->panic.responder_id, b->panic.responder_id);
-}
-
-static int compare_responders(const struct responder_node *a, const struct responder_node *b)
-{
-    int order = strcmp(a->responder.tenant, b->responder.tenant);
-    return order != 0 ? order : strcmp(a->responder.id, b->responder.id);
-}
-
-/* RB_GENERATE_STATIC needs a macro that libbsd does not define on Linux. */
-#define TREE(name, node, field, compare)                                                                     \
-    RB_GENERATE_INTERNAL(name, node, field, compare, __attribute__((unused)) static)
-
-TREE(panics, panic_node, by_id, compare_ids);
-TREE(due, panic_node, by_due, compare_due);
-TREE(waiting, panic_node, by_queue, compare_waiting);
-TREE(bound, panic_node, by_responder, compare_bound);
-TREE(responders, responder_node, by_id, compare_responders);
 
 static struct panic_node *find_panic(struct memory_store *memory, const char *tenant, const struct id *id)
 {
@@ -137,6 +85,8 @@ static enum status apply_create(struct memory_store *memory, struct store_op *op
         RB_INSERT(panics, &memory->panics, parts->panic);
         index_panic(memory, parts->panic);
         memory->counts.panics++;
+        memory_feed_append(&memory->feed, &parts->panic->created, &parts->panic->panic,
+                           &parts->panic->created_event);
         parts->panic = NULL;
         return STATUS_OK;
     }
@@ -150,9 +100,10 @@ static enum status apply_create(struct memory_store *memory, struct store_op *op
     return STATUS_OK;
 }
 
-static void append_event(struct panic_node *node, struct node_parts *parts)
+static void append_event(struct memory_store *memory, struct panic_node *node, struct node_parts *parts)
 {
     if (parts->event != NULL) {
+        memory_feed_append(&memory->feed, &parts->event->change, &node->panic, &parts->event->event);
         *node->events_end = parts->event;
         node->events_end = &parts->event->next;
         parts->event = NULL;
@@ -186,7 +137,7 @@ static enum status apply_update(struct memory_store *memory, const struct store_
     node->texts = parts->texts;
     parts->texts = old_texts;
     index_panic(memory, node);
-    append_event(node, parts);
+    append_event(memory, node, parts);
     return STATUS_OK;
 }
 
@@ -331,6 +282,37 @@ static enum status memory_events(struct store *store, const char *tenant, const 
     return page_status(n, full);
 }
 
+static enum status memory_changes(struct store *store, const char *tenant, const struct id *id,
+                                  uint64_t after_seq, size_t max, struct arena *arena,
+                                  struct store_change *ret_changes, size_t *ret_n, uint64_t *ret_last,
+                                  bool *ret_more)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    struct memory_feed_page page = {
+        .tenant = tenant, .max = max, .arena = arena, .changes = ret_changes, .last = after_seq};
+    pthread_mutex_lock(&memory->lock);
+    const struct panic_node *panic = id != NULL ? find_panic(memory, tenant, id) : NULL;
+    if (panic != NULL) {
+        memory_feed_read_panic(panic, &page);
+    } else if (id == NULL) {
+        memory_feed_read(&memory->feed, &page);
+    }
+    pthread_mutex_unlock(&memory->lock);
+    *ret_n = page.n;
+    *ret_last = page.last;
+    *ret_more = page.more;
+    return page_status(page.n, page.full);
+}
+
+static enum status memory_last_seq(struct store *store, uint64_t *ret_seq)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    pthread_mutex_lock(&memory->lock);
+    *ret_seq = memory->feed.last_seq;
+    pthread_mutex_unlock(&memory->lock);
+    return STATUS_OK;
+}
+
 static enum status memory_list_responders(struct store *store, const char *tenant, const char *after,
                                           size_t max, struct arena *arena,
                                           struct store_responder *ret_responders, size_t *ret_n,
@@ -463,6 +445,8 @@ enum status memory_store_open(struct store **ret_store)
         .get = memory_get,
         .list = memory_list,
         .events = memory_events,
+        .changes = memory_changes,
+        .last_seq = memory_last_seq,
         .list_responders = memory_list_responders,
         .all_responders = memory_all_responders,
         .due = memory_due,

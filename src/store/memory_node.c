@@ -60,6 +60,11 @@ struct panic_node *panic_node_new(const struct store_panic *panic)
         return NULL;
     }
     *node = (struct panic_node){.panic = *panic};
+    node->created_event = (struct store_event){.version = 1,
+                                               .at_us = panic->create_time_us,
+                                               .type = STORE_CREATED_TYPE,
+                                               .actor = STORE_CREATED_ACTOR,
+                                               .to_stage = panic->stage};
     node->events_end = &node->events;
     char *next = node->fixed;
     node->panic.tenant = pack_text(&next, panic->tenant);

@@ -10,9 +10,19 @@
 
 #include "store/store.h"
 
+/* A change in the feed. */
+struct change_node {
+    RB_ENTRY(change_node) by_seq;
+    uint64_t seq;
+    /* What was changed, and how; both live longer. */
+    const struct store_panic *panic;
+    const struct store_event *event;
+};
+
 struct event_node {
     struct event_node *next;
     struct store_event event;
+    struct change_node change;
     char texts[];
 };
 
@@ -24,6 +34,9 @@ struct panic_node {
     struct store_panic panic;
     /* What panic.responder_id and panic.outcome point to. Owned; NULL when both are. */
     char *texts;
+    /* The creation. */
+    struct store_event created_event;
+    struct change_node created;
     /* Oldest first. Owned. */
     struct event_node *events;
     struct event_node **events_end;

@@ -98,6 +98,8 @@ enum status sqlite_store_open(const char *path, struct store **ret_store, struct
         .get = sqlite_get,
         .list = sqlite_list,
         .events = sqlite_events,
+        .changes = sqlite_changes,
+        .last_seq = sqlite_last_seq,
         .list_responders = sqlite_list_responders,
         .all_responders = sqlite_all_responders,
         .due = sqlite_due,

@@ -3,6 +3,7 @@
  *   sqlite_file.c    the path: resolving, the lock, what the header says before SQLite is let near it
  *   sqlite_schema.c  connections, their settings, schema and migrations, the check of the start
  *   sqlite_read.c    statements of the readers, rows into structs
+ *   sqlite_feed.c    the feed of changes
  *   sqlite_write.c   batches and checkpoints
  *   sqlite.c         putting these together: open, close, the pool of readers
  */
@@ -104,6 +105,22 @@ void connection_close(struct connection *connection);
 
 /* sqlite_read.c */
 
+enum read {
+    READ_GET,
+    READ_LIST,
+    READ_EVENTS,
+    READ_LIST_RESPONDERS,
+    READ_ALL_RESPONDERS,
+    READ_DUE_BEFORE,
+    READ_DUE_AFTER,
+    READ_WAITING_NEW,
+    READ_WAITING_AGAIN,
+    READ_COUNTS,
+    READ_FEED,
+    READ_FEED_OF,
+    READ_LAST_SEQ,
+};
+
 extern const char *const read_statements[];
 extern const size_t read_statements_n;
 
@@ -118,6 +135,8 @@ extern const size_t read_statements_n;
 /* A row of PANIC_COLUMNS into the arena. False when the arena is full or memory short. */
 MUST_USE bool decode_panic(sqlite3_stmt *row, struct arena *arena, const char *tenant,
                            struct store_panic *ret_panic);
+/* The same for version, time, type, actor and stages in the columns from `first`. */
+MUST_USE bool decode_event(sqlite3_stmt *row, int first, struct arena *arena, struct store_event *ret_event);
 /* The id in the column; nil when it is NULL. */
 struct id decode_id(sqlite3_stmt *row, int column);
 
@@ -125,6 +144,12 @@ struct id decode_id(sqlite3_stmt *row, int column);
 void bind_text(sqlite3_stmt *statement, int index, const char *text);
 void bind_id(sqlite3_stmt *statement, int index, const struct id *id);
 void bind_bytes(sqlite3_stmt *statement, int index, const struct bytes *bytes);
+
+/*
+ * Ends a read whose last step gave `code`: ROW and DONE are fine, where `full` says that a row found no room.
+ */
+MUST_USE enum status finish_read(struct sqlite_store *sqlite, struct connection *reader,
+                                 sqlite3_stmt *statement, int code, bool full);
 
 enum status sqlite_get(struct store *store, const char *tenant, const struct id *id, struct arena *arena,
                        struct store_panic *ret_panic);
@@ -145,6 +170,13 @@ enum status sqlite_due(struct store *store, int64_t before_us, int64_t after_us,
 enum status sqlite_waiting(struct store *store, uint8_t queue, size_t max, struct store_key *ret_keys,
                            size_t *ret_n);
 enum status sqlite_counts(struct store *store, int64_t overdue_before_us, struct store_counts *ret_counts);
+
+/* sqlite_feed.c */
+
+enum status sqlite_changes(struct store *store, const char *tenant, const struct id *id, uint64_t after_seq,
+                           size_t max, struct arena *arena, struct store_change *ret_changes, size_t *ret_n,
+                           uint64_t *ret_last, bool *ret_more);
+enum status sqlite_last_seq(struct store *store, uint64_t *ret_seq);
 
 /* sqlite_write.c */
 

@@ -16,19 +16,6 @@
 
 #include "base/log.h"
 
-enum read {
-    READ_GET,
-    READ_LIST,
-    READ_EVENTS,
-    READ_LIST_RESPONDERS,
-    READ_ALL_RESPONDERS,
-    READ_DUE_BEFORE,
-    READ_DUE_AFTER,
-    READ_WAITING_NEW,
-    READ_WAITING_AGAIN,
-    READ_COUNTS,
-};
-
 /* Columns that decode_responder_numbers() and its callers read. */
 #define RESPONDER_COLUMNS                                                                                    \
     "tenant, id, state, lat, lng, update_us, content, (SELECT panic.id FROM panic WHERE "                    \
@@ -41,6 +28,19 @@ enum read {
     DUE_LANE("0", range)                                                                                     \
     " UNION ALL " DUE_LANE("1", range) " UNION ALL " DUE_LANE("2", range) " ORDER BY next_action_us LIMIT "  \
                                                                           "?2"
+/*
+ * A creation's stage is that of the row as long as the row has not changed, and then what its first event
+ * says it came from.
+ */
+#define FEED_CREATED                                                                                         \
+    "SELECT seq, tenant = ?1, id, 1 AS version, create_us, '" STORE_CREATED_TYPE "', '" STORE_CREATED_ACTOR  \
+    "', 0,"                                                                                                  \
+    " CASE WHEN panic.version > 1 AND tenant = ?1 THEN ifnull((SELECT from_stage FROM event WHERE"           \
+    " event.tenant = panic.tenant AND event.panic_id = panic.id AND event.version = 2), stage)"              \
+    " ELSE stage END FROM panic"
+#define FEED_EVENTS                                                                                          \
+    "SELECT seq, tenant = ?1, panic_id, version, at_us, type, actor, from_stage, to_stage FROM event"
+
 static_assert(STORE_QUEUES == 2, "the due scan looks into each lane");
 
 const char *const read_statements[] = {
@@ -64,6 +64,11 @@ const char *const read_statements[] = {
                     " (SELECT count(*) FROM panic WHERE " PANIC_LANE " > 0 AND next_action_us IS NOT NULL) +"
                     " (SELECT count(*) FROM panic WHERE waiting != 0 AND version > 1),"
                     " (SELECT count(*) FROM panic WHERE next_action_us < ?1)",
+    [READ_FEED] = FEED_CREATED " WHERE seq > ?2 UNION ALL " FEED_EVENTS " WHERE seq > ?2 ORDER BY seq",
+    [READ_FEED_OF] = FEED_CREATED " WHERE tenant = ?1 AND id = ?3 AND seq > ?2 UNION ALL " FEED_EVENTS
+                                  " WHERE tenant = ?1 AND panic_id = ?3 AND seq > ?2 ORDER BY version",
+    [READ_LAST_SEQ] = "SELECT max((SELECT ifnull(max(seq), 0) FROM panic),"
+                      " (SELECT ifnull(max(seq), 0) FROM event))",
 };
 const size_t read_statements_n = sizeof(read_statements) / sizeof(read_statements[0]);
 
@@ -165,15 +170,16 @@ static bool decode_responder(sqlite3_stmt *row, struct arena *arena, const char 
     return true;
 }
 
-static bool decode_event(sqlite3_stmt *row, struct arena *arena, struct store_event *ret_event)
+bool decode_event(sqlite3_stmt *row, int first, struct arena *arena, struct store_event *ret_event)
 {
     struct store_event event = {
-        .version = (uint64_t)sqlite3_column_int64(row, 0),
-        .at_us = sqlite3_column_int64(row, 1),
-        .from_stage = (uint8_t)sqlite3_column_int(row, 4),
-        .to_stage = (uint8_t)sqlite3_column_int(row, 5),
+        .version = (uint64_t)sqlite3_column_int64(row, first),
+        .at_us = sqlite3_column_int64(row, first + 1),
+        .from_stage = (uint8_t)sqlite3_column_int(row, first + 4),
+        .to_stage = (uint8_t)sqlite3_column_int(row, first + 5),
     };
-    if (!decode_text(row, 2, arena, &event.type) || !decode_text(row, 3, arena, &event.actor)) {
+    if (!decode_text(row, first + 2, arena, &event.type) ||
+        !decode_text(row, first + 3, arena, &event.actor)) {
         return false;
     }
     *ret_event = event;
@@ -206,11 +212,8 @@ static enum status read_failure(int code)
     }
 }
 
-/*
- * Ends a read whose last step gave `code`: ROW and DONE are fine, where `full` says that a row found no room.
- */
-static enum status finish_read(struct sqlite_store *sqlite, struct connection *reader,
-                               sqlite3_stmt *statement, int code, bool full)
+enum status finish_read(struct sqlite_store *sqlite, struct connection *reader, sqlite3_stmt *statement,
+                        int code, bool full)
 {
     enum status status = full ? STATUS_RESOURCE_EXHAUSTED : STATUS_OK;
     if (code != SQLITE_ROW && code != SQLITE_DONE) {
@@ -304,7 +307,8 @@ enum status sqlite_events(struct store *store, const char *tenant, const struct 
     sqlite3_bind_int64(statement, 4, (sqlite3_int64)max);
     size_t n = 0;
     int code;
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW && decode_event(statement, arena, &ret_events[n])) {
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW &&
+           decode_event(statement, 0, arena, &ret_events[n])) {
         n++;
     }
     return finish_page(sqlite, reader, statement, code, n, ret_n);

@@ -150,6 +150,24 @@ enum status store_events(struct store *store, const char *tenant, const struct i
     return store->ops->events(store, tenant, id, after_version, max, arena, ret_events, ret_n);
 }
 
+enum status store_changes(struct store *store, const char *tenant, const struct id *id, uint64_t after_seq,
+                          size_t max, struct arena *arena, struct store_change *ret_changes, size_t *ret_n,
+                          uint64_t *ret_last, bool *ret_more)
+{
+    assert(arena != NULL && ret_changes != NULL && ret_n != NULL && ret_last != NULL && ret_more != NULL);
+    if (!tenant_fits(tenant) || after_seq > INT64_MAX || max == 0 || max > STORE_PAGE_MAX) {
+        return STATUS_INVALID_ARGUMENT;
+    }
+    return store->ops->changes(store, tenant, id, after_seq, max, arena, ret_changes, ret_n, ret_last,
+                               ret_more);
+}
+
+enum status store_last_seq(struct store *store, uint64_t *ret_seq)
+{
+    assert(ret_seq != NULL);
+    return store->ops->last_seq(store, ret_seq);
+}
+
 enum status store_list_responders(struct store *store, const char *tenant, const char *after, size_t max,
                                   struct arena *arena, struct store_responder *ret_responders, size_t *ret_n,
                                   bool *ret_more)

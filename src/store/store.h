@@ -101,6 +101,10 @@ struct store_responder {
     struct id panic_id;
 };
 
+/* Type and actor of the change that a creation is. */
+#define STORE_CREATED_TYPE "created"
+#define STORE_CREATED_ACTOR "api"
+
 /* One state change, appended in the transaction of the change. Key: (tenant, panic, version after it). */
 struct store_event {
     /* Read only: the panic's version after the change. */
@@ -111,6 +115,17 @@ struct store_event {
     const char *actor;
     uint8_t from_stage;
     uint8_t to_stage;
+};
+
+/*
+ * A change in the feed: a creation (version 1, from stage 0), or an update that had an event. Their numbers
+ * rise from 1 in the order of the commits, over all tenants, with gaps; whoever has seen one finds every
+ * later one behind it, also after a restart.
+ */
+struct store_change {
+    uint64_t seq;
+    struct id panic_id;
+    struct store_event event;
 };
 
 /*
@@ -205,6 +220,10 @@ struct store_ops {
     enum status (*events)(struct store *store, const char *tenant, const struct id *id,
                           uint64_t after_version, size_t max, struct arena *arena,
                           struct store_event *ret_events, size_t *ret_n);
+    enum status (*changes)(struct store *store, const char *tenant, const struct id *id, uint64_t after_seq,
+                           size_t max, struct arena *arena, struct store_change *ret_changes, size_t *ret_n,
+                           uint64_t *ret_last, bool *ret_more);
+    enum status (*last_seq)(struct store *store, uint64_t *ret_seq);
     enum status (*list_responders)(struct store *store, const char *tenant, const char *after, size_t max,
                                    struct arena *arena, struct store_responder *ret_responders, size_t *ret_n,
                                    bool *ret_more);
@@ -267,8 +286,22 @@ MUST_USE enum status store_events(struct store *store, const char *tenant, const
                                   struct store_event *ret_events, size_t *ret_n);
 
 /*
- * The same for responders, in the byte order of their ids; *ret_more tells whether there are any behind the
- * last of the page.
+ * The feed: the changes of a tenant behind number `after_seq` (0 = from the start) in order, of one panic or
+ * of all (`id` NULL). At most `max` (<= STORE_PAGE_MAX); fewer when the arena is nearly full, or when
+ * STORE_SCAN_MAX rows, also of other tenants, were looked at, and then perhaps none. *ret_last is the last
+ * number looked at, behind which to go on, and *ret_more is false once there is nothing behind it.
+ */
+MUST_USE enum status store_changes(struct store *store, const char *tenant, const struct id *id,
+                                   uint64_t after_seq, size_t max, struct arena *arena,
+                                   struct store_change *ret_changes, size_t *ret_n, uint64_t *ret_last,
+                                   bool *ret_more);
+
+/* The highest number of a change that is committed, of any tenant; 0 = none yet. */
+MUST_USE enum status store_last_seq(struct store *store, uint64_t *ret_seq);
+
+/*
+ * Responders of a tenant in the byte order of their ids, in pages like those of store_list(); *ret_more tells
+ * whether there are any behind the last of the page.
  */
 MUST_USE enum status store_list_responders(struct store *store, const char *tenant, const char *after,
                                            size_t max, struct arena *arena,

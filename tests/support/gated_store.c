@@ -98,6 +98,23 @@ static enum status events(struct store *store, const char *tenant, const struct 
     return store_events(gated->inner, tenant, id, after_version, max, arena, ret_events, ret_n);
 }
 
+static enum status changes(struct store *store, const char *tenant, const struct id *id, uint64_t after_seq,
+                           size_t max, struct arena *arena, struct store_change *ret_changes, size_t *ret_n,
+                           uint64_t *ret_last, bool *ret_more)
+{
+    struct gated_store *gated = (struct gated_store *)store;
+    enum status status = pass(gated, GATE_CHANGES);
+    return status == STATUS_OK ? store_changes(gated->inner, tenant, id, after_seq, max, arena, ret_changes,
+                                               ret_n, ret_last, ret_more)
+                               : status;
+}
+
+static enum status last_seq(struct store *store, uint64_t *ret_seq)
+{
+    struct gated_store *gated = (struct gated_store *)store;
+    return store_last_seq(gated->inner, ret_seq);
+}
+
 static enum status list_responders(struct store *store, const char *tenant, const char *after, size_t max,
                                    struct arena *arena, struct store_responder *ret_responders, size_t *ret_n,
                                    bool *ret_more)
@@ -153,6 +170,8 @@ struct gated_store *gated_store_new(struct store *inner)
         .get = get,
         .list = list,
         .events = events,
+        .changes = changes,
+        .last_seq = last_seq,
         .list_responders = list_responders,
         .all_responders = all_responders,
         .due = due,

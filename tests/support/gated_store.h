@@ -24,6 +24,7 @@ enum gate {
     GATE_CHANGE_DONE,
     GATE_GET,
     GATE_LIST,
+    GATE_CHANGES,
     GATE_DUE,
     GATE_COUNTS,
     GATE_MAX,

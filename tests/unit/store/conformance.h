@@ -5,5 +5,6 @@
 int run_write_conformance(void);
 int run_list_conformance(void);
 int run_read_conformance(void);
+int run_feed_conformance(void);
 
 #endif

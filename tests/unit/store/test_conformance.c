@@ -6,5 +6,6 @@ int main(void)
     int failed = run_write_conformance();
     failed += run_list_conformance();
     failed += run_read_conformance();
+    failed += run_feed_conformance();
     return failed;
 }

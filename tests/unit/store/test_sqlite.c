@@ -208,8 +208,10 @@ static void read_everything(struct fixture *fixture)
     static struct store_panic panics[10];
     struct store_responder responders[10];
     struct store_event events[10];
+    struct store_change changes[10];
     struct store_key keys[10];
     struct store_counts counts;
+    uint64_t seq;
     struct store *store = fixture->store;
     struct arena *arena = &fixture->arena;
     struct id id = id_of(1);
@@ -220,6 +222,9 @@ static void read_everything(struct fixture *fixture)
     assert_ok(store_list(store, "acme", NULL, 0, 10, arena, panics, &n, &id, &more));
     assert_ok(store_list_responders(store, "acme", NULL, 10, arena, responders, &n, &more));
     assert_ok(store_events(store, "acme", &id, 0, 10, arena, events, &n));
+    assert_ok(store_changes(store, "other", NULL, 0, 10, arena, changes, &n, &seq, &more));
+    assert_ok(store_changes(store, "acme", &id, 0, 10, arena, changes, &n, &seq, &more));
+    assert_ok(store_last_seq(store, &seq));
     assert_ok(store_due(store, 1, INT64_MAX, 10, keys, &n));
     assert_ok(store_waiting(store, 1, 10, keys, &n));
     assert_ok(store_counts(store, 1, &counts));
