@@ -200,7 +200,7 @@ enum status channel_start(struct rpc_channel *channel, const struct rpc_outgoing
     if (status != STATUS_OK) {
         return status;
     }
-    nng_msg *msg;
+    nng_msg *msg = NULL;
     status = make_request(outgoing, &msg);
     if (status != STATUS_OK) {
         give_back(c);
