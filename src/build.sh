@@ -4,7 +4,7 @@
 #     build PRESET [TARGET...]   into build/PRESET; everything when no target is named
 
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config protobuf-compiler libprotobuf-dev protobuf-c-compiler
-    libprotobuf-c-dev libnng-dev libsqlite3-dev libjansson-dev libxxhash-dev uuid-dev libbsd-dev libcmocka-dev libevent-dev libssl-dev"
+    libprotobuf-c-dev libnng-dev libsqlite3-dev libjansson-dev libxxhash-dev uuid-dev libbsd-dev libcmocka-dev libevent-dev libssl-dev zlib1g-dev"
 
 is_installed() {
     case $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) in

@@ -20,6 +20,8 @@ struct answer {
     int http_status;
     /* NULL without body. Body and headers live as long as the arena that they are in. */
     const char *content_type;
+    /* Of the body; NULL = identity. */
+    const char *content_encoding;
     const char *body;
     size_t length;
     struct rpc_header headers[ANSWER_HEADERS_MAX];

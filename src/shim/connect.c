@@ -1,12 +1,12 @@
 #include "shim/connect.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "base/clock.h"
 #include "json/base64.h"
 #include "json/descriptor_table.h"
 #include "json/json.h"
+#include "shim/body.h"
 #include "shim/media_type.h"
 
 #define ACCEPT_POST "application/json, application/proto"
@@ -56,14 +56,8 @@ bool connect_take_headers(struct exchange *exchange, const struct request *reque
     struct rpc_call *call = &exchange->call;
     const char *version = request_header(request, "Connect-Protocol-Version");
     const char *timeout = request_header(request, "Connect-Timeout-Ms");
-    const char *coding = request_header(request, "Content-Encoding");
     if (version != NULL && strcmp(version, "1") != 0) {
         rpc_call_fail(call, STATUS_INVALID_ARGUMENT, "Connect-Protocol-Version: expected 1");
-        return false;
-    }
-    if (coding != NULL && strcasecmp(coding, "identity") != 0) {
-        answer_add_header(&exchange->answer, "Accept-Encoding", "identity");
-        rpc_call_fail(call, STATUS_UNIMPLEMENTED, "Content-Encoding: only identity is supported");
         return false;
     }
     return check_binary_headers(exchange) && (timeout == NULL || take_timeout(exchange, timeout));
@@ -116,15 +110,17 @@ enum status connect_render_proto(struct exchange *exchange, const struct rpc_res
 
 static void begin_json(struct exchange *exchange, const struct request *request, struct rpc_method *method)
 {
-    if (connect_take_headers(exchange, request)) {
-        connect_invoke_json(exchange, method, request->body, request->body_length);
+    struct json_text body;
+    if (connect_take_headers(exchange, request) && body_take(exchange, request, &body)) {
+        connect_invoke_json(exchange, method, body.data, body.length);
     }
 }
 
 static void begin_proto(struct exchange *exchange, const struct request *request, struct rpc_method *method)
 {
-    if (connect_take_headers(exchange, request)) {
-        connect_invoke_proto(exchange, method, request->body, request->body_length);
+    struct json_text body;
+    if (connect_take_headers(exchange, request) && body_take(exchange, request, &body)) {
+        connect_invoke_proto(exchange, method, body.data, body.length);
     }
 }
 

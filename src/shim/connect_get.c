@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "json/base64.h"
+#include "shim/body.h"
 #include "shim/connect.h"
 #include "shim/query.h"
 
@@ -35,7 +36,8 @@ static bool is_text(struct json_text text, const char *expected)
 }
 
 /* What the query says about the message; false when the call was failed. */
-static bool check_parameters(struct exchange *exchange, const struct request *request, bool *ret_is_base64)
+static bool check_parameters(struct exchange *exchange, const struct request *request, bool *ret_is_base64,
+                             enum coding *ret_coding)
 {
     struct json_text version;
     struct json_text compression;
@@ -49,15 +51,12 @@ static bool check_parameters(struct exchange *exchange, const struct request *re
         rpc_call_fail(&exchange->call, STATUS_INVALID_ARGUMENT, "connect: expected v1");
         return false;
     }
-    if (compression.length > 0 && !is_text(compression, "identity")) {
-        rpc_call_fail(&exchange->call, STATUS_UNIMPLEMENTED, "compression: only identity is supported");
-        return false;
-    }
     if (base64.length > 0 && !is_text(base64, "1") && !is_text(base64, "0")) {
         rpc_call_fail(&exchange->call, STATUS_INVALID_ARGUMENT, "base64: expected 1");
         return false;
     }
     *ret_is_base64 = is_text(base64, "1");
+    *ret_coding = coding_of(compression.length > 0 ? compression.data : NULL);
     return true;
 }
 
@@ -65,14 +64,15 @@ static bool take_message(struct exchange *exchange, const struct request *reques
                          struct json_text *ret_message)
 {
     bool is_base64;
+    enum coding coding;
     struct json_text text;
-    if (!connect_take_headers(exchange, request) || !check_parameters(exchange, request, &is_base64) ||
+    if (!connect_take_headers(exchange, request) ||
+        !check_parameters(exchange, request, &is_base64, &coding) ||
         !take(exchange, request, "message", true, &text)) {
         return false;
     }
     if (!is_base64) {
-        *ret_message = text;
-        return true;
+        return body_unpack(exchange, "compression", coding, text, ret_message);
     }
     uint8_t *data = arena_alloc(&exchange->call.arena, BASE64_DECODED_SIZE_MAX(text.length));
     size_t length;
@@ -80,8 +80,8 @@ static bool take_message(struct exchange *exchange, const struct request *reques
         rpc_call_fail(&exchange->call, STATUS_INVALID_ARGUMENT, "message: not base64");
         return false;
     }
-    *ret_message = (struct json_text){(const char *)data, length};
-    return true;
+    text = (struct json_text){(const char *)data, length};
+    return body_unpack(exchange, "compression", coding, text, ret_message);
 }
 
 static void begin_json(struct exchange *exchange, const struct request *request, struct rpc_method *method)

@@ -97,6 +97,7 @@ void exchange_begin(struct exchange *exchange, const struct exchange_kind *kind,
     exchange->evhttp = request->evhttp;
     exchange->answer = (struct answer){0};
     exchange->http_status = 0;
+    exchange->wish = coding_wish_of(request_header(request, "Accept-Encoding"));
     const char *traceparent = request_header(request, "traceparent");
     exchange->traceparent[0] = 0;
     if (traceparent != NULL) {
@@ -185,5 +186,6 @@ static void finish(struct rpc_call *call, const struct rpc_response *response)
         answer_error(&exchange->answer, exchange->style, exchange->http_status, status, message,
                      &exchange->answer_arena);
     }
+    coding_pack_answer(&exchange->answer, exchange->wish, &exchange->answer_arena);
     exchange->done(exchange);
 }

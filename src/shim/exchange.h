@@ -11,6 +11,7 @@
 #include "rpc/call.h"
 #include "rpc/router.h"
 #include "shim/answer.h"
+#include "shim/coding.h"
 #include "shim/request.h"
 #include "shim/trace.h"
 
@@ -49,6 +50,8 @@ struct exchange {
     struct arena answer_arena;
     /* For an error, instead of the one that belongs to its status; 0 = that one. */
     int http_status;
+    /* Of the client, for the answer. */
+    enum coding_wish wish;
     /* "" unless the request had one. */
     char traceparent[TRACEPARENT_SIZE];
     alignas(max_align_t) char first[8192];

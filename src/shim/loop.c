@@ -26,12 +26,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/ring.h"
+#include "shim/coding.h"
 #include "shim/exchange.h"
 #include "shim/reply.h"
 
 /* Threads that may finish calls, at most: what the queue has room for beside the exchanges. */
 #define FINISHERS_MAX 128
-#define SCRATCH_MAX ((size_t)256 * 1024)
+#define SCRATCH_MAX ((size_t)512 * 1024)
 /* How long a stop waits for clients to take their last answer, and how often it looks. */
 #define LINGER_US (2 * US_PER_S)
 #define END_CHECK_US (5 * US_PER_MS)
@@ -99,6 +100,7 @@ static void answer_at_once(struct loop *loop, const struct request *request, str
     if (traceparent != NULL) {
         trace_continue(&loop->ids, traceparent, text);
     }
+    coding_pack_answer(answer, coding_wish_of(request_header(request, "Accept-Encoding")), &loop->scratch);
     send_answer(loop, request, answer, text);
 }
 

@@ -35,7 +35,7 @@ static const struct {
     {403, "or the page of an origin that is not allowed"},
     {408, "the request did not arrive in time"},
     {413, "the body is too long"},
-    {415, "the body's type is not one that is taken"},
+    {415, "the body's type or coding is not one that is taken"},
     {431, "the head is too long"},
     {503, "or the server is stopping, or has every call under way"},
     {505, "not HTTP/1.1"},

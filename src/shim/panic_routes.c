@@ -9,7 +9,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <uuid/uuid.h>
 
 #include "base/id.h"
@@ -17,6 +16,7 @@
 #include "json/numbers.h"
 #include "json/writer.h"
 #include "panic/v1/panic_service.pb-c.h"
+#include "shim/body.h"
 #include "shim/media_type.h"
 
 #define KEY_LENGTH_MAX 255
@@ -43,19 +43,13 @@ static enum status id_of_key(struct exchange *exchange, const char *key, char **
     return name != NULL && *ret_id != NULL ? STATUS_OK : STATUS_RESOURCE_EXHAUSTED;
 }
 
-/* The body is JSON, as it stands; fails the call otherwise. */
-static bool check_content(struct exchange *exchange, const struct request *request)
+/* The body is JSON; fails the call otherwise. */
+static bool check_type(struct exchange *exchange, const struct request *request)
 {
     enum media_type type = media_type_of(request_header(request, "Content-Type"));
-    const char *coding = request_header(request, "Content-Encoding");
     if (type != MEDIA_JSON && type != MEDIA_NONE) {
         answer_add_header(&exchange->answer, "Accept-Post", "application/json");
         exchange_fail(exchange, 415, STATUS_INVALID_ARGUMENT, "Content-Type: expected application/json");
-        return false;
-    }
-    if (coding != NULL && strcasecmp(coding, "identity") != 0) {
-        answer_add_header(&exchange->answer, "Accept-Encoding", "identity");
-        exchange_fail(exchange, 415, STATUS_UNIMPLEMENTED, "Content-Encoding: only identity is supported");
         return false;
     }
     return true;
@@ -64,13 +58,14 @@ static bool check_content(struct exchange *exchange, const struct request *reque
 static void begin_create(struct exchange *exchange, const struct request *request, struct rpc_method *method)
 {
     struct rpc_call *call = &exchange->call;
-    if (!check_content(exchange, request)) {
+    struct json_text body;
+    if (!check_type(exchange, request) || !body_take(exchange, request, &body)) {
         return;
     }
     ProtobufCMessage *message = NULL;
     struct diag diag = {.text = "needs more memory than a call may use"};
-    enum status status = json_parse(method->descriptor->input, request->body, request->body_length,
-                                    &call->arena, &message, &diag);
+    enum status status =
+        json_parse(method->descriptor->input, body.data, body.length, &call->arena, &message, &diag);
     const char *key = request_header(request, "Idempotency-Key");
     Panic__V1__CreatePanicRequest *create = (Panic__V1__CreatePanicRequest *)message;
     if (status == STATUS_OK && key != NULL && create->id[0] == 0) {

@@ -22,6 +22,9 @@ static void write_head(struct evhttp_request *evhttp, const struct answer *answe
     if (answer->content_type != NULL) {
         evhttp_add_header(headers, "Content-Type", answer->content_type);
     }
+    if (answer->content_encoding != NULL) {
+        evhttp_add_header(headers, "Content-Encoding", answer->content_encoding);
+    }
     for (size_t i = 0; i < answer->n_headers; i++) {
         evhttp_add_header(headers, answer->headers[i].name, answer->headers[i].value);
     }

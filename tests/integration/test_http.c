@@ -376,11 +376,11 @@ static void test_other_content_types_are_415(void **state)
     json_decref(create("Content-Type: Application/JSON; charset=UTF-8\r\n", PRESS));
 }
 
-static void test_content_coding_is_415(void **state)
+static void test_unknown_content_coding_is_415(void **state)
 {
     (void)state;
     struct http_answer answer;
-    post(JSON_TYPE "Content-Encoding: gzip\r\n", PRESS, &answer);
+    post(JSON_TYPE "Content-Encoding: br\r\n", PRESS, &answer);
     http_expect(&answer, 415, "error", "identity");
 }
 
@@ -518,7 +518,7 @@ int main(void)
         cmocka_unit_test(test_metadata_too_deep_for_the_scan_is_refused),
         cmocka_unit_test(test_metadata_with_too_many_elements_is_refused),
         cmocka_unit_test(test_other_content_types_are_415),
-        cmocka_unit_test(test_content_coding_is_415),
+        cmocka_unit_test(test_unknown_content_coding_is_415),
         cmocka_unit_test(test_wrong_method_is_405_and_says_which_are_right),
         cmocka_unit_test(test_unknown_panic_is_404_with_the_promised_body),
         cmocka_unit_test(test_unknown_path_is_404),

@@ -327,7 +327,7 @@ static void test_get_parameters_that_are_missing_or_wrong(void **state)
         {"message=%7B%7D&encoding=json&connect=v2", 400, "invalid_argument", "connect: expected v1"},
         {"message=%7B%7D&encoding=json&base64=1", 400, "invalid_argument", "message: not base64"},
         {"message=%7B%7D&encoding=json&base64=yes", 400, "invalid_argument", "base64"},
-        {"message=%7B%7D&encoding=json&compression=gzip", 501, "unimplemented", "identity"},
+        {"message=%7B%7D&encoding=json&compression=br", 501, "unimplemented", "identity"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct http_answer answer;

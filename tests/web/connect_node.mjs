@@ -1,19 +1,23 @@
-// @connectrpc/connect-node with code from @bufbuild/protoc-gen-es: JSON and binary, GET, and the errors.
+// @connectrpc/connect-node with code from @bufbuild/protoc-gen-es: JSON and binary, GET, gzip, and the errors.
 import assert from "node:assert/strict";
 import http from "node:http";
 import test, { after } from "node:test";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
+import { compressionGzip, createConnectTransport } from "@connectrpc/connect-node";
 import { HealthService } from "./gen/health/v1/health_pb.js";
 import { DispatchService } from "./gen/panic/v1/dispatch_service_pb.js";
 import { PanicService } from "./gen/panic/v1/panic_service_pb.js";
 import { PanicStatus } from "./gen/panic/v1/panic_pb.js";
 
-// A proxy in between tells which HTTP methods the client really used.
+// A proxy in between tells which HTTP methods the client really used, and which codings both sides.
 const methods = [];
+const codings = { sent: [], received: [] };
 const proxy = http.createServer((request, response) => {
   methods.push(request.method);
+  const { searchParams } = new URL(request.url, "http://panicd");
+  codings.sent.push(request.headers["content-encoding"] ?? searchParams.get("compression") ?? "identity");
   const onward = http.request(`${process.env.PANICD_URL}${request.url}`, { method: request.method, headers: request.headers }, (answer) => {
+    codings.received.push(answer.headers["content-encoding"] ?? "identity");
     response.writeHead(answer.statusCode, answer.headers);
     answer.pipe(response);
   });
@@ -23,11 +27,16 @@ const proxy = http.createServer((request, response) => {
 await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
 after(() => proxy.close());
 const baseUrl = `http://127.0.0.1:${proxy.address().port}`;
+const gzip = { sendCompression: compressionGzip, acceptCompression: [compressionGzip], compressMinBytes: 0 };
 const variants = [
   { name: "json", options: { useBinaryFormat: false } },
   { name: "binary", options: { useBinaryFormat: true } },
   { name: "json with GET", options: { useBinaryFormat: false, useHttpGet: true } },
   { name: "binary with GET", options: { useBinaryFormat: true, useHttpGet: true } },
+  { name: "json in gzip", options: { useBinaryFormat: false, ...gzip } },
+  { name: "binary in gzip", options: { useBinaryFormat: true, ...gzip } },
+  { name: "json in gzip with GET", options: { useBinaryFormat: false, useHttpGet: true, ...gzip } },
+  { name: "binary in gzip with GET", options: { useBinaryFormat: true, useHttpGet: true, ...gzip } },
 ];
 
 async function expectCode(promise, code, text) {
@@ -55,6 +64,16 @@ for (const { name, options } of variants) {
     assert.equal(read.panic.id, created.panic.id);
     assert.equal(read.panic.location.lat, -33.9);
     assert.equal(methods.at(-1), options.useHttpGet ? "GET" : "POST");
+  });
+
+  test(`${name}: gzip on both ways`, async () => {
+    const metadata = { note: "n".repeat(3000) };
+    const { panic } = await panics.createPanic({ metadata });
+    const read = await panics.getPanic({ id: panic.id });
+    assert.deepEqual(read.panic.metadata, metadata);
+    assert.equal(codings.sent.at(-1), options.sendCompression !== undefined ? "gzip" : "identity");
+    // It does not ask for gzip when it calls with GET.
+    assert.equal(codings.received.at(-1), options.useHttpGet ? "identity" : "gzip");
   });
 
   test(`${name}: a repeat is told as one`, async () => {
