@@ -228,6 +228,7 @@ static size_t run_batch(struct dispatch *dispatch, const struct store_key *keys,
         if (status == STATUS_OK && dispatch->ops[i].outcome == STATUS_OK) {
             note_change(dispatch, job);
             renew_cache(dispatch, job);
+            hub_changed(dispatch->config.hub, job->after.tenant, &job->after.id);
             changed++;
         } else {
             counter_add(&dispatch->overtaken, status == STATUS_OK);

@@ -21,6 +21,7 @@
 #include "base/status.h"
 #include "cache/cache.h"
 #include "core/pool.h"
+#include "panic/hub.h"
 #include "panic/roster.h"
 #include "store/store.h"
 
@@ -31,6 +32,8 @@ struct dispatch_config {
     struct store *store;
     struct cache *cache;
     struct roster *roster;
+    /* Is told of every change. */
+    struct hub *hub;
     const struct clock *clock;
 };
 

@@ -10,11 +10,23 @@
 
 struct intake {
     struct store *store;
+    struct hub *hub;
     struct pool *commits;
     struct rpc_tasks *answers;
     /* The batch under way: the commit worker's own. */
     struct store_op ops[BATCH_MAX];
 };
+
+/* Who waits for a change hears of it before the writer does: there is no answer to wait for. */
+static void tell_hub(const struct intake *intake, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct store_op *op = &intake->ops[i];
+        if (op->outcome == STATUS_OK && !op->replayed && op->kind != STORE_PUT_RESPONDER) {
+            hub_changed(intake->hub, op->panic->tenant, &op->panic->id);
+        }
+    }
+}
 
 static void run_commits(void *ctx, unsigned worker, void **items, size_t n)
 {
@@ -26,6 +38,9 @@ static void run_commits(void *ctx, unsigned worker, void **items, size_t n)
     }
     enum status status = store_apply(intake->store, intake->ops, n);
     fail_stop_on_data_loss(status, "intake");
+    if (status == STATUS_OK) {
+        tell_hub(intake, n);
+    }
     for (size_t i = 0; i < n; i++) {
         writes[i]->op = intake->ops[i];
         writes[i]->status = status;
@@ -70,13 +85,14 @@ static enum status start_parts(struct intake *intake, size_t calls_max)
     return pool_new(&config, &intake->commits);
 }
 
-enum status intake_new(struct store *store, size_t calls_max, struct intake **ret_intake)
+enum status intake_new(struct store *store, struct hub *hub, size_t calls_max, struct intake **ret_intake)
 {
     struct intake *intake = calloc(1, sizeof(*intake));
     if (intake == NULL) {
         return STATUS_RESOURCE_EXHAUSTED;
     }
     intake->store = store;
+    intake->hub = hub;
     enum status status = start_parts(intake, calls_max);
     if (status != STATUS_OK) {
         intake_free(intake);

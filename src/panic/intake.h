@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "base/status.h"
 #include "core/pool.h"
+#include "panic/hub.h"
 #include "rpc/call.h"
 #include "store/store.h"
 
@@ -37,9 +38,12 @@ struct intake_write {
     void *ctx;
 };
 
-/* `calls_max`: how many calls can be under way in all transports together. The store must outlive the intake.
+/*
+ * `calls_max`: how many calls can be under way in all transports together. The hub, which is told of every
+ * change, and the store must outlive the intake.
  */
-MUST_USE enum status intake_new(struct store *store, size_t calls_max, struct intake **ret_intake);
+MUST_USE enum status intake_new(struct store *store, struct hub *hub, size_t calls_max,
+                                struct intake **ret_intake);
 
 /* Calls done() with UNAVAILABLE at once when the intake is closed. Any thread, never blocks. */
 void intake_submit(struct intake *intake, struct intake_write *write);

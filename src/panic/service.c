@@ -129,6 +129,7 @@ static enum status start_dispatch(struct service *service)
     const struct dispatch_config config = {.store = service->config.store,
                                            .cache = service->config.cache,
                                            .roster = service->roster,
+                                           .hub = feed_hub(service->feed),
                                            .clock = service->config.clock};
     return dispatch_start(&config, &service->dispatch);
 }
@@ -173,10 +174,14 @@ static enum status start_parts(struct service *service)
         status = roster_load(service->roster, service->config.store);
     }
     if (status == STATUS_OK) {
+        status = feed_new(service, &service->feed);
+    }
+    if (status == STATUS_OK) {
         status = start_dispatch(service);
     }
     if (status == STATUS_OK) {
-        status = intake_new(service->config.store, service->config.calls_max, &service->intake);
+        status = intake_new(service->config.store, feed_hub(service->feed), service->config.calls_max,
+                            &service->intake);
     }
     if (status == STATUS_OK) {
         status = start_pools(service);
@@ -200,10 +205,17 @@ enum status service_start(const struct service_config *config, struct service **
     return STATUS_OK;
 }
 
+void service_list_events(void *ctx, struct rpc_call *call)
+{
+    const struct service *service = ctx;
+    feed_list_events(service->feed, call);
+}
+
 static const struct rpc_binding panic_bindings[] = {
     {.method = "CreatePanic", .handler = service_create},
     {.method = "GetPanic", .handler = service_get, .read_only = true},
     {.method = "ListPanics", .handler = service_list, .read_only = true},
+    {.method = "ListEvents", .handler = service_list_events, .read_only = true},
     {.method = "ResolvePanic", .handler = service_resolve},
 };
 
@@ -226,6 +238,13 @@ void service_describe(struct service *service, struct rpc_service ret_services[S
                                            .ctx = service};
 }
 
+void service_close(struct service *service)
+{
+    if (service->feed != NULL) {
+        feed_close(service->feed);
+    }
+}
+
 /* Readers first: a resolve that a worker has begun goes on to the intake. */
 void service_stop(struct service *service)
 {
@@ -234,6 +253,9 @@ void service_stop(struct service *service)
         if (readers[i] != NULL) {
             pool_stop(readers[i]);
         }
+    }
+    if (service->feed != NULL) {
+        feed_stop(service->feed);
     }
     if (service->intake != NULL) {
         intake_stop(service->intake);
@@ -254,6 +276,7 @@ void service_free(struct service *service)
     pool_free(service->prepare);
     intake_free(service->intake);
     dispatch_free(service->dispatch);
+    feed_free(service->feed);
     roster_free(service->roster);
     free(service);
 }
@@ -269,6 +292,8 @@ struct service_stats service_stats(const struct service *service)
                                   .queries = pool_stats(service->queries),
                                   .lists = pool_stats(service->lists),
                                   .prepare = pool_stats(service->prepare),
+                                  .events = feed_stats(service->feed),
+                                  .parked = hub_parked(feed_hub(service->feed)),
                                   .dispatch = dispatch_stats(service->dispatch),
                                   .responders_available = roster_available(service->roster, false),
                                   .simulated_available = roster_available(service->roster, true)};

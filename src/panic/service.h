@@ -2,7 +2,8 @@
  * The panic service: PanicService and DispatchService of proto/panic/v1, with all that stands behind them
  * (intake, query pool, roster, dispatch).
  *
- * Life: service_start → (RPC calls) → service_stop, after the transports have stopped → service_free.
+ * Life: service_start → (RPC calls) → service_close → service_stop, after the transports have stopped →
+ * service_free.
  */
 #ifndef PANIC_SERVICE_H
 #define PANIC_SERVICE_H
@@ -28,6 +29,14 @@ struct service;
 #define SERVICE_LIST_QUEUE_MAX 64
 #define SERVICE_COUNT 2
 
+/*
+ * Calls of ListEvents: those that wait for a change, and those that only look. Transports have so many calls
+ * more, because a call that waits keeps its own.
+ */
+#define SERVICE_PARKED_MAX 256
+#define SERVICE_POLLS_MAX 64
+#define SERVICE_EVENTS_MAX (SERVICE_PARKED_MAX + SERVICE_POLLS_MAX)
+
 struct service_config {
     /* These must outlive the service. */
     struct store *store;
@@ -43,6 +52,12 @@ MUST_USE enum status service_start(const struct service_config *config, struct s
 /* What to put into the router: ctx and bindings filled in. */
 void service_describe(struct service *service, struct rpc_service ret_services[SERVICE_COUNT]);
 
+/*
+ * Answers the calls that wait for a change, and lets none wait from here on: before the transports stop,
+ * which wait for every call. Again is harmless.
+ */
+void service_close(struct service *service);
+
 /* Finishes every call that was accepted; then nothing of the service runs any more. */
 void service_stop(struct service *service);
 /* NULL is fine. Stops if that was not done. */
@@ -53,6 +68,9 @@ struct service_stats {
     struct pool_stats queries;
     struct pool_stats lists;
     struct pool_stats prepare;
+    struct pool_stats events;
+    /* Calls of ListEvents that wait for a change. */
+    unsigned parked;
     struct dispatch_stats dispatch;
     /* Free to be sent; simulated ones are for test panics only. */
     size_t responders_available;

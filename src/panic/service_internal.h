@@ -4,6 +4,7 @@
 #ifndef PANIC_SERVICE_INTERNAL_H
 #define PANIC_SERVICE_INTERNAL_H
 
+#include "panic/feed.h"
 #include "panic/intake.h"
 #include "panic/roster.h"
 #include "panic/service.h"
@@ -16,6 +17,7 @@ struct service {
     struct pool *lists;
     /* What leads to a write: room for every call. */
     struct pool *prepare;
+    struct feed *feed;
     struct roster *roster;
     struct dispatch *dispatch;
 };
@@ -57,6 +59,7 @@ void service_fail_not_found(struct rpc_call *call);
 void service_create(void *ctx, struct rpc_call *call);
 void service_get(void *ctx, struct rpc_call *call);
 void service_list(void *ctx, struct rpc_call *call);
+void service_list_events(void *ctx, struct rpc_call *call);
 void service_resolve(void *ctx, struct rpc_call *call);
 void service_put_responder(void *ctx, struct rpc_call *call);
 void service_list_responders(void *ctx, struct rpc_call *call);

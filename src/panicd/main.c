@@ -23,11 +23,11 @@
 
 /* Creates that may be under way at once; further ones wait in their connections. */
 #define CREATES_MAX 1024
-#define CALLS_MAX (CREATES_MAX + SERVICE_QUERIES_MAX)
+#define CALLS_MAX (CREATES_MAX + SERVICE_QUERIES_MAX + SERVICE_EVENTS_MAX)
 
-/* The same for HTTP. */
+/* The same for HTTP; each loop has its share, and all calls that wait for events may be on one. */
 #define HTTP_LOOPS 2
-#define HTTP_CALLS_MAX (512 + SERVICE_QUERIES_MAX)
+#define HTTP_CALLS_MAX (512 + SERVICE_QUERIES_MAX + HTTP_LOOPS * SERVICE_EVENTS_MAX)
 
 #define CACHE_BYTES_MAX ((size_t)32 * 1024 * 1024)
 #define CACHE_TTL_US (60 * US_PER_S)
@@ -148,6 +148,9 @@ static void stop(struct parts *parts)
     atomic_store(&parts->health.serving, false);
     if (parts->server != NULL) {
         rpc_server_close(parts->server);
+    }
+    if (parts->service != NULL) {
+        service_close(parts->service);
     }
     if (parts->shim != NULL) {
         shim_close(parts->shim);

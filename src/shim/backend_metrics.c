@@ -34,11 +34,9 @@ struct queue {
 static void put_queues(FILE *page, const struct service_stats *stats)
 {
     const struct queue queues[] = {
-        {"queue=\"intake\"", &stats->intake},
-        {"queue=\"query\"", &stats->queries},
-        {"queue=\"list\"", &stats->lists},
-        {"queue=\"prepare\"", &stats->prepare},
-        {"queue=\"dispatch\"", &stats->dispatch.queue},
+        {"queue=\"intake\"", &stats->intake}, {"queue=\"query\"", &stats->queries},
+        {"queue=\"list\"", &stats->lists},    {"queue=\"prepare\"", &stats->prepare},
+        {"queue=\"events\"", &stats->events}, {"queue=\"dispatch\"", &stats->dispatch.queue},
     };
     const size_t n = sizeof(queues) / sizeof(queues[0]);
     exposition_family(page, "panicd_queue_depth", "gauge", "Items that wait.");
@@ -112,6 +110,7 @@ static void put_service(FILE *page, const struct service *service)
 {
     struct service_stats stats = service_stats(service);
     put_queues(page, &stats);
+    exposition_gauge(page, "panicd_events_parked", "Calls that wait for the next event.", stats.parked);
     put_dispatch(page, &stats.dispatch, service_dispatch_latency_us(service));
     put_responders(page, &stats);
     put_counts(page, &stats.dispatch);
