@@ -2,6 +2,7 @@
  * Each connection is a peer, which goes
  *
  *     NEW → HEAD → BODY → BUSY → SENDING → RESTING → HEAD → …      and from most of them → REFUSED
+ *                             BUSY → STREAMING → ENDING → REFUSED
  *
  * evhttp has no hook before it parses, so the gate looks at bytes from a callback on the bufferevent's input
  * buffer, which runs before evhttp's: while a head is incomplete its bytes are moved aside (`held`), so that
@@ -14,6 +15,10 @@
  * and goes on reading for a moment, since a close with bytes unread would destroy the answer on its way (RFC
  * 9112, 9.6). When evhttp refuses something by itself, with a page in HTML, the page is caught in the output
  * buffer and replaced.
+ *
+ * A stream's answer has no end to be waited for, so its deadline is one of progress: it begins anew with
+ * every byte that the client takes, and there is none while nothing waits to be taken. evhttp has no part in
+ * it: it cannot read while it answers, and so would not see the client go.
  *
  * While a request is with its handler (BUSY) evhttp does not read, so nothing ends the connection; its
  * request stays valid until it is answered.
@@ -86,7 +91,9 @@ static void on_close(struct evhttp_connection *connection, void *arg)
 {
     struct peer *peer = arg;
     (void)connection;
-    if (peer->owner != NULL) {
+    if (peer->owner != NULL && peer->owner_gone != NULL) {
+        peer->owner_gone(peer->owner);
+    } else if (peer->owner != NULL) {
         peer->gate->gone(peer);
     }
     forget(peer);
@@ -174,11 +181,24 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     }
 }
 
+static void note_progress(struct peer *peer, struct evbuffer *output, const struct evbuffer_cb_info *info)
+{
+    if (evbuffer_get_length(output) == 0) {
+        peer->deadline_us = 0;
+    } else if (info->n_deleted > 0 || peer->deadline_us == 0) {
+        peer->deadline_us = in_ms(peer->gate->shared->limits.send_ms);
+    }
+}
+
 /* evhttp writes while no request is with us: "100 Continue", or it refuses the request. */
 static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg)
 {
     static const char go_on[] = "HTTP/1.1 100 ";
     struct peer *peer = arg;
+    if (peer->phase == STREAMING) {
+        note_progress(peer, output, info);
+        return;
+    }
     if (info->n_added == 0 || peer->phase != BODY) {
         return;
     }
@@ -325,6 +345,57 @@ void gate_begin_answer(struct peer *peer, struct evhttp_request *request)
 void gate_set_owner(struct peer *peer, void *owner)
 {
     peer->owner = owner;
+    peer->owner_gone = NULL;
+}
+
+void gate_set_gone(struct peer *peer, void (*gone)(void *owner))
+{
+    peer->owner_gone = gone;
+}
+
+/* ---- streams ---- */
+
+static void drop_input(struct bufferevent *bufferevent, void *arg)
+{
+    struct evbuffer *input = bufferevent_get_input(bufferevent);
+    (void)arg;
+    evbuffer_drain(input, evbuffer_get_length(input));
+}
+
+static void stream_written(struct bufferevent *bufferevent, void *arg)
+{
+    struct peer *peer = arg;
+    if (evbuffer_get_length(bufferevent_get_output(bufferevent)) == 0) {
+        peer->drained(peer->owner);
+    }
+}
+
+static void stream_ended(struct bufferevent *bufferevent, short what, void *arg)
+{
+    const struct peer *peer = arg;
+    (void)bufferevent;
+    (void)what;
+    evhttp_connection_free(peer->connection);
+}
+
+void gate_begin_stream(struct peer *peer, void (*drained)(void *owner))
+{
+    peer->drained = drained;
+    peer_set_phase(peer, STREAMING, 0);
+    bufferevent_set_timeouts(peer->bufferevent, NULL, NULL);
+    bufferevent_setcb(peer->bufferevent, drop_input, stream_written, stream_ended, peer);
+    bufferevent_enable(peer->bufferevent, EV_READ | EV_WRITE);
+}
+
+struct evbuffer *gate_stream_output(struct peer *peer)
+{
+    return bufferevent_get_output(peer->bufferevent);
+}
+
+void gate_end_stream(struct peer *peer)
+{
+    gate_set_owner(peer, NULL);
+    peer_end(peer);
 }
 
 void *gate_owner(const struct peer *peer)

@@ -70,8 +70,21 @@ void gate_begin_answer(struct peer *peer, struct evhttp_request *request);
 /* What the owner of the request under way has to remember. */
 void gate_set_owner(struct peer *peer, void *owner);
 void *gate_owner(const struct peer *peer);
+/* Who is told that the connection has ended before the answer, instead of gate.gone: gets the owner. */
+void gate_set_gone(struct peer *peer, void (*gone)(void *owner));
 /* As given to gate_init(). */
 void *gate_loop(const struct peer *peer);
+
+/*
+ * The owner answers without end: takes the connection from evhttp for good. What is put into the output goes
+ * out as it stands, head and all; `drained` is called with the owner whenever all of it is out. A client that
+ * takes nothing of it for the time that an answer may take is cut off. What it sends is dropped; its end is
+ * told by `gone`.
+ */
+void gate_begin_stream(struct peer *peer, void (*drained)(void *owner));
+struct evbuffer *gate_stream_output(struct peer *peer);
+/* The output is complete. The owner is not called any more, and must not touch the peer. */
+void gate_end_stream(struct peer *peer);
 
 /* Closes connections that wait for a request. */
 void gate_close_resting(struct gate *gate);

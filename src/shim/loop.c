@@ -29,6 +29,7 @@
 #include "shim/coding.h"
 #include "shim/exchange.h"
 #include "shim/reply.h"
+#include "shim/streams.h"
 
 /* Threads that may finish calls, at most: what the queue has room for beside the exchanges. */
 #define FINISHERS_MAX 128
@@ -54,6 +55,7 @@ struct loop {
     struct exchange *exchanges;
     struct exchange *free;
     size_t n_in_flight;
+    struct streams *streams;
     TAILQ_HEAD(waiting_list, waiting) waiting;
     struct arena scratch;
     struct trace_ids ids;
@@ -170,13 +172,28 @@ static void wait_for_turn(struct loop *loop, const struct request *request)
     gate_set_owner(request->peer, waiting);
 }
 
+static void begin_stream(struct loop *loop, const struct request *request, const struct plan *plan)
+{
+    const char *traceparent = request_header(request, "traceparent");
+    char text[TRACEPARENT_SIZE] = "";
+    if (traceparent != NULL) {
+        trace_continue(&loop->ids, traceparent, text);
+    }
+    if (!streams_begin(loop->streams, request, plan, text)) {
+        counter_add(&loop->config.counters->shed, 1);
+        refuse(loop, request, "too many streams of events are open; try again later");
+    }
+}
+
 /* `may_wait`: false for one that has waited and whose turn it is. */
 static void serve(struct loop *loop, const struct request *request, bool may_wait)
 {
     struct plan plan;
     routes_plan(loop->config.edge, request, &loop->scratch, &plan);
     bool is_full = loop->free == NULL || (may_wait && !TAILQ_EMPTY(&loop->waiting));
-    if (plan.kind == NULL) {
+    if (plan.is_stream) {
+        begin_stream(loop, request, &plan);
+    } else if (plan.kind == NULL) {
         answer_at_once(loop, request, &plan.answer);
     } else if (!is_full) {
         begin_exchange(loop, request, &plan);
@@ -259,7 +276,7 @@ static void check_end(evutil_socket_t fd, short what, void *arg)
     struct loop *loop = arg;
     (void)fd;
     (void)what;
-    bool is_done = loop->n_in_flight == 0 && TAILQ_EMPTY(&loop->waiting);
+    bool is_done = loop->n_in_flight == 0 && TAILQ_EMPTY(&loop->waiting) && streams_count(loop->streams) == 0;
     if (loop->end_by_us == 0 && is_done) {
         loop->end_by_us = monotonic_us() + LINGER_US;
     }
@@ -274,6 +291,7 @@ static void begin_close(struct loop *loop)
         evhttp_del_accept_socket(loop->http, loop->bound);
         loop->bound = NULL;
         gate_close_resting(&loop->gate);
+        streams_close(loop->streams);
     }
 }
 
@@ -289,6 +307,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     while (ring_pop(loop->finished, &exchange)) {
         send_exchange(loop, exchange);
     }
+    streams_deliver(loop->streams);
     serve_waiting(loop);
     if (atomic_load(&loop->closing)) {
         begin_close(loop);
@@ -365,6 +384,25 @@ static enum status open_exchanges(struct loop *loop)
     return ring_new(capacity, &loop->finished);
 }
 
+static void wake_for_streams(void *arg)
+{
+    wake_up(arg);
+}
+
+static enum status open_streams(struct loop *loop)
+{
+    const struct shim_limits *limits = &loop->config.shared->limits;
+    const struct streams_config config = {.edge = loop->config.edge,
+                                          .base = loop->base,
+                                          .answers = loop->config.counters->answers,
+                                          .open = &loop->config.counters->streams,
+                                          .streams_max = limits->streams_max,
+                                          .wait_ms = limits->stream_wait_ms,
+                                          .wake = wake_for_streams,
+                                          .loop = loop};
+    return streams_new(&config, &loop->streams);
+}
+
 static enum status open_events(struct loop *loop)
 {
     loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -392,6 +430,9 @@ enum status loop_new(const struct loop_config *config, struct loop **ret_loop)
     enum status status = loop->base != NULL ? open_http(loop) : STATUS_RESOURCE_EXHAUSTED;
     if (status == STATUS_OK) {
         status = open_exchanges(loop);
+    }
+    if (status == STATUS_OK) {
+        status = open_streams(loop);
     }
     if (status == STATUS_OK) {
         status = open_events(loop);
@@ -457,6 +498,7 @@ void loop_free(struct loop *loop)
         event_base_loop(loop->base, EVLOOP_NONBLOCK);
         event_base_free(loop->base);
     }
+    streams_free(loop->streams);
     if (loop->wake_fd >= 0) {
         close(loop->wake_fd);
     }

@@ -21,6 +21,7 @@ struct loop_counters {
     /* By http_status_index(). */
     struct counter answers[HTTP_STATUSES + 1];
     atomic_uint in_flight;
+    atomic_uint streams;
 };
 
 struct loop_config {

@@ -102,6 +102,7 @@ static void put_answers(FILE *out, const struct shim_stats *stats)
     exposition_gauge(out, "panicd_http_in_flight", "Calls over HTTP that are under way.", stats->in_flight);
     exposition_counter(out, "panicd_http_waited_total",
                        "Requests that waited in their connection for a call to become free.", stats->waited);
+    exposition_gauge(out, "panicd_http_streams", "Streams of events.", stats->streams);
     exposition_counter(out, "panicd_http_shed_total",
                        "Reads told to come again because every call was under way.", stats->shed);
 }

@@ -13,10 +13,15 @@
 #include "base/log.h"
 #include "shim/http_status.h"
 
+static bool is_busy_phase(enum phase phase)
+{
+    return phase == BUSY || phase == SENDING || phase == ENDING;
+}
+
 void peer_set_phase(struct peer *peer, enum phase phase, int64_t deadline_us)
 {
-    bool was_busy = peer->phase == BUSY || peer->phase == SENDING;
-    bool is_busy = phase == BUSY || phase == SENDING;
+    bool was_busy = is_busy_phase(peer->phase);
+    bool is_busy = is_busy_phase(phase);
     peer->gate->n_busy += is_busy ? 1 : 0;
     peer->gate->n_busy -= was_busy ? 1 : 0;
     peer->phase = phase;
@@ -44,6 +49,7 @@ static void refusal_written(struct bufferevent *bufferevent, void *arg)
     struct peer *peer = arg;
     if (evbuffer_get_length(bufferevent_get_output(bufferevent)) == 0) {
         shutdown(peer->fd, SHUT_WR);
+        peer_set_phase(peer, REFUSED, peer->deadline_us);
     }
 }
 
@@ -71,4 +77,12 @@ void peer_refuse(struct peer *peer, const struct refusal *why)
     char text[PEER_REFUSAL_SIZE];
     evbuffer_add(output, text, peer_refusal_text(why, text));
     bufferevent_enable(bufferevent, EV_READ | EV_WRITE);
+}
+
+void peer_end(struct peer *peer)
+{
+    peer_set_phase(peer, ENDING, monotonic_us() + PEER_LINGER_US);
+    bufferevent_setcb(peer->bufferevent, NULL, refusal_written, refusal_ended, peer);
+    /* What is out already calls nobody. */
+    refusal_written(peer->bufferevent, peer);
 }

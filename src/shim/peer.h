@@ -9,7 +9,7 @@
 #define PEER_LINGER_US (2 * US_PER_S)
 #define PEER_REFUSAL_SIZE 512
 
-enum phase { NEW, HEAD, BODY, BUSY, SENDING, RESTING, REFUSED };
+enum phase { NEW, HEAD, BODY, BUSY, SENDING, RESTING, STREAMING, ENDING, REFUSED };
 
 struct peer {
     struct gate *gate;
@@ -33,6 +33,10 @@ struct peer {
     bool is_counted;
     struct address_key address;
     void *owner;
+    /* NULL unless gate_set_gone(). */
+    void (*owner_gone)(void *owner);
+    /* Of a stream. */
+    void (*drained)(void *owner);
 };
 
 /* A deadline of 0 is none. */
@@ -40,6 +44,9 @@ void peer_set_phase(struct peer *peer, enum phase phase, int64_t deadline_us);
 
 /* Not from within a callback of its buffers. */
 void peer_refuse(struct peer *peer, const struct refusal *why);
+
+/* Lets the output go out, and ends the connection. */
+void peer_end(struct peer *peer);
 
 /* The whole answer. Returns its length. */
 size_t peer_refusal_text(const struct refusal *why, char text[PEER_REFUSAL_SIZE]);

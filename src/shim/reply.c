@@ -1,6 +1,7 @@
 #include "shim/reply.h"
 
 #include <event2/buffer.h>
+#include <event2/http_struct.h>
 #include <stdio.h>
 
 #include "shim/http_status.h"
@@ -46,8 +47,8 @@ static void write_body(const struct request *request, const struct answer *answe
     evhttp_add_header(evhttp_request_get_output_headers(request->evhttp), "Content-Length", length);
 }
 
-void reply_send(const struct edge *edge, const struct request *request, struct answer *answer,
-                const char *traceparent)
+static void add_headers(const struct edge *edge, const struct request *request, struct answer *answer,
+                        const char *traceparent)
 {
     const char *id = request_header(request, "X-Request-Id");
     if (id != NULL && is_printable(id)) {
@@ -57,8 +58,31 @@ void reply_send(const struct edge *edge, const struct request *request, struct a
         answer_add_header(answer, "Traceparent", traceparent);
     }
     cors_add_headers(&edge->origins, request, answer);
+}
+
+void reply_send(const struct edge *edge, const struct request *request, struct answer *answer,
+                const char *traceparent)
+{
+    add_headers(edge, request, answer, traceparent);
     write_head(request->evhttp, answer);
     write_body(request, answer);
     gate_begin_answer(request->peer, request->evhttp);
     evhttp_send_reply(request->evhttp, answer->http_status, http_phrase(answer->http_status), NULL);
+}
+
+bool reply_begin_stream(const struct edge *edge, const struct request *request, const char *traceparent,
+                        struct evbuffer *output)
+{
+    struct answer answer = {0};
+    bool in_chunks = request->evhttp->major == 1 && request->evhttp->minor >= 1;
+    add_headers(edge, request, &answer, traceparent);
+    evbuffer_add_printf(output,
+                        "HTTP/1.1 200 %s\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
+                        "X-Content-Type-Options: nosniff\r\nX-Accel-Buffering: no\r\nConnection: close\r\n%s",
+                        http_phrase(200), in_chunks ? "Transfer-Encoding: chunked\r\n" : "");
+    for (size_t i = 0; i < answer.n_headers; i++) {
+        evbuffer_add_printf(output, "%s: %s\r\n", answer.headers[i].name, answer.headers[i].value);
+    }
+    evbuffer_add(output, "\r\n", 2);
+    return in_chunks;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "shim/connect.h"
+#include "shim/events_routes.h"
 #include "shim/metrics_page.h"
 #include "shim/openapi.h"
 #include "shim/panic_routes.h"
@@ -11,15 +12,19 @@ struct route {
     const char *path;
     /* Anything without a further '/' may stand behind the path. */
     bool is_prefix;
+    /* Or, with this behind it: anything without a '/' between the two. */
+    const char *suffix;
     /* enum http_method, or-ed, and as Allow says it. */
     unsigned methods;
     const char *allow;
-    /* One of the two. Answered at once, on the loop's thread, must not block: */
+    /* One of the three. Answered at once, on the loop's thread, must not block: */
     void (*answer)(const struct edge *edge, const struct request *request, struct arena *arena,
                    struct answer *ret_answer);
     /* Or a call of a method: */
     const struct exchange_kind *kind;
     struct rpc_method *(*method)(const struct edge *edge);
+    /* Or a stream of events, by calls of a method. */
+    bool is_stream;
 };
 
 #define READ_METHODS (HTTP_GET | HTTP_HEAD)
@@ -75,6 +80,11 @@ static struct rpc_method *get_panic(const struct edge *edge)
     return edge->get_panic;
 }
 
+static struct rpc_method *list_events(const struct edge *edge)
+{
+    return edge->list_events;
+}
+
 static const struct route routes[] = {
     {.path = "/panic",
      .methods = HTTP_POST,
@@ -87,6 +97,13 @@ static const struct route routes[] = {
      .allow = READ_ALLOW,
      .kind = &panic_routes_get,
      .method = get_panic},
+    {.path = "/panic/",
+     .suffix = "/events",
+     .methods = HTTP_GET,
+     .allow = "GET",
+     .is_stream = true,
+     .method = list_events},
+    {.path = "/events", .methods = HTTP_GET, .allow = "GET", .is_stream = true, .method = list_events},
     {.path = "/health", .methods = READ_METHODS, .allow = READ_ALLOW, .answer = answer_alive},
     {.path = "/livez", .methods = READ_METHODS, .allow = READ_ALLOW, .answer = answer_alive},
     {.path = "/readyz", .methods = READ_METHODS, .allow = READ_ALLOW, .answer = answer_ready},
@@ -98,18 +115,25 @@ void edge_init(struct edge *edge, const struct rpc_router *router)
 {
     static const char create[] = "/panic.v1.PanicService/CreatePanic";
     static const char get[] = "/panic.v1.PanicService/GetPanic";
+    static const char events[] = "/panic.v1.PanicService/ListEvents";
     edge->router = router;
     edge->create_panic = rpc_router_find(router, create, sizeof(create) - 1);
     edge->get_panic = rpc_router_find(router, get, sizeof(get) - 1);
+    edge->list_events = rpc_router_find(router, events, sizeof(events) - 1);
 }
 
 static bool matches(const struct route *route, const char *path)
 {
-    if (!route->is_prefix) {
+    if (!route->is_prefix && route->suffix == NULL) {
         return strcmp(route->path, path) == 0;
     }
     size_t length = strlen(route->path);
-    return strncmp(route->path, path, length) == 0 && path[length] != 0 && strchr(path + length, '/') == NULL;
+    if (strncmp(route->path, path, length) != 0) {
+        return false;
+    }
+    size_t name_length = strcspn(path + length, "/");
+    const char *behind = path + length + name_length;
+    return name_length > 0 && strcmp(behind, route->suffix != NULL ? route->suffix : "") == 0;
 }
 
 static void refuse(const struct request *request, int http_status, enum status status, const char *text,
@@ -126,10 +150,13 @@ static void plan_route(const struct edge *edge, const struct route *route, const
         answer_add_header(&plan->answer, "Allow", route->allow);
         refuse(request, 405, STATUS_UNIMPLEMENTED, "this path does not take this method", arena,
                &plan->answer);
-    } else if (route->kind == NULL) {
+    } else if (route->answer != NULL) {
         route->answer(edge, request, arena, &plan->answer);
     } else if (route->method(edge) == NULL) {
         refuse(request, 0, STATUS_UNIMPLEMENTED, "not implemented by this server", arena, &plan->answer);
+    } else if (route->is_stream) {
+        plan->method = route->method(edge);
+        plan->is_stream = events_routes_plan(request, arena, plan);
     } else {
         plan->kind = route->kind;
         plan->method = route->method(edge);

@@ -5,6 +5,7 @@
 #ifndef SHIM_ROUTES_H
 #define SHIM_ROUTES_H
 
+#include "base/id.h"
 #include "rpc/health.h"
 #include "rpc/router.h"
 #include "shim/answer.h"
@@ -24,15 +25,26 @@ struct edge {
     /* Of the seed; NULL when the router has no such method. */
     struct rpc_method *create_panic;
     struct rpc_method *get_panic;
+    struct rpc_method *list_events;
 };
 
 void edge_init(struct edge *edge, const struct rpc_router *router);
 
+/* Which events a stream is of. */
+struct events_plan {
+    /* "" = of all panics. */
+    char panic_id[ID_TEXT_SIZE];
+    /* As in ListEventsRequest. */
+    int64_t after;
+};
+
 /* What becomes of a request. */
 struct plan {
-    /* NULL: the answer is made. */
+    /* NULL: the answer is made, unless it is a stream. */
     const struct exchange_kind *kind;
     struct rpc_method *method;
+    bool is_stream;
+    struct events_plan events;
     /* May be told to come again; all others wait for their turn. */
     bool is_read;
     struct answer answer;

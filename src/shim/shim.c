@@ -63,6 +63,8 @@ static struct shim_limits fill_limits(const struct shim_limits *limits)
         .body_ms = or_default(limits->body_ms, 20000),
         .send_ms = or_default(limits->send_ms, 20000),
         .idle_ms = or_default(limits->idle_ms, 60000),
+        .streams_max = or_default(limits->streams_max, 1000),
+        .stream_wait_ms = or_default(limits->stream_wait_ms, 15000),
     };
 }
 
@@ -206,6 +208,7 @@ struct shim_stats shim_stats(const struct shim *shim)
         .requests = counter_read(&shim->counters.requests),
         .shed = counter_read(&shim->counters.shed),
         .waited = counter_read(&shim->counters.waited),
+        .streams = atomic_load_explicit(&shim->counters.streams, memory_order_relaxed),
         .in_flight = atomic_load_explicit(&shim->counters.in_flight, memory_order_relaxed),
     };
     for (size_t i = 0; i <= HTTP_STATUSES; i++) {

@@ -39,6 +39,10 @@ struct shim_limits {
     unsigned body_ms;
     unsigned send_ms;
     unsigned idle_ms;
+    /* Streams of events open at once (1000), each of which has at most one call under way beside calls_max;
+     * and how long such a call waits for an event, which a stop may have to wait out (15 s). */
+    unsigned streams_max;
+    unsigned stream_wait_ms;
 };
 
 struct shim_config {
@@ -85,6 +89,8 @@ struct shim_stats {
     /* Requests that had to wait for a call to become free. */
     uint64_t waited;
     unsigned in_flight;
+    /* Streams of events. */
+    unsigned streams;
 };
 
 struct shim;

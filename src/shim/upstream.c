@@ -275,8 +275,9 @@ enum status upstream_open(const struct upstream_config *config, struct upstream 
         upstream_free(upstream);
         return diag_fail(diag, STATUS_RESOURCE_EXHAUSTED, "no memory for the upstream");
     }
-    const struct rpc_channel_config channel = {
-        .url = config->url, .contexts = UPSTREAM_CALLS_MAX + 1, .tls_ca_file = config->tls_ca_file};
+    const struct rpc_channel_config channel = {.url = config->url,
+                                               .contexts = UPSTREAM_CALLS_MAX + UPSTREAM_STREAMS_MAX + 1,
+                                               .tls_ca_file = config->tls_ca_file};
     status = rpc_channel_open(&channel, &upstream->channel, diag);
     if (status != STATUS_OK) {
         upstream_free(upstream);

@@ -14,6 +14,8 @@
 
 /* nng slows down above a few hundred calls on one socket. */
 #define UPSTREAM_CALLS_MAX 256
+/* Streams of events, each of which has at most one call under way. */
+#define UPSTREAM_STREAMS_MAX 128
 
 struct upstream;
 
@@ -29,7 +31,8 @@ struct upstream_config {
 
 /*
  * Does not wait for the connection. INVALID_ARGUMENT for a URL or file that cannot be used; diag names the
- * mend. The caller owns *ret_upstream. At most UPSTREAM_CALLS_MAX calls may be under way in its handlers.
+ * mend. The caller owns *ret_upstream. At most UPSTREAM_CALLS_MAX + UPSTREAM_STREAMS_MAX calls may be under
+ * way in its handlers.
  */
 MUST_USE enum status upstream_open(const struct upstream_config *config, struct upstream **ret_upstream,
                                    struct diag *diag);
