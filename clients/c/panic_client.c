@@ -84,6 +84,14 @@ enum status panic_client_list(struct panic_client *client, const Panic__V1__List
                 arena, (const ProtobufCMessage **)ret_response, diag);
 }
 
+enum status panic_client_list_events(struct panic_client *client, const Panic__V1__ListEventsRequest *request,
+                                     int64_t timeout_us, struct arena *arena,
+                                     const Panic__V1__ListEventsResponse **ret_response, struct diag *diag)
+{
+    return call(client, &panic__v1__panic_service__descriptor, "ListEvents", &request->base, timeout_us,
+                arena, (const ProtobufCMessage **)ret_response, diag);
+}
+
 enum status panic_client_resolve(struct panic_client *client, const Panic__V1__ResolvePanicRequest *request,
                                  int64_t timeout_us, struct arena *arena,
                                  const Panic__V1__ResolvePanicResponse **ret_response, struct diag *diag)

@@ -59,6 +59,13 @@ MUST_USE enum status panic_client_list(struct panic_client *client,
                                        struct arena *arena,
                                        const Panic__V1__ListPanicsResponse **ret_response, struct diag *diag);
 
+/* With wait_ms in the request, timeout_us is to be longer than that. */
+MUST_USE enum status panic_client_list_events(struct panic_client *client,
+                                              const Panic__V1__ListEventsRequest *request, int64_t timeout_us,
+                                              struct arena *arena,
+                                              const Panic__V1__ListEventsResponse **ret_response,
+                                              struct diag *diag);
+
 MUST_USE enum status panic_client_resolve(struct panic_client *client,
                                           const Panic__V1__ResolvePanicRequest *request, int64_t timeout_us,
                                           struct arena *arena,

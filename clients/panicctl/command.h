@@ -38,6 +38,7 @@ struct command {
 extern const struct command command_create;
 extern const struct command command_get;
 extern const struct command command_list;
+extern const struct command command_watch;
 extern const struct command command_resolve;
 extern const struct command command_responder;
 extern const struct command command_health;

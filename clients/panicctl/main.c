@@ -14,9 +14,9 @@
 
 const char *argp_program_version = "panicctl " PANICD_VERSION;
 
-static const struct command *const commands[] = {&command_create,  &command_get,       &command_list,
-                                                 &command_resolve, &command_responder, &command_health,
-                                                 &command_bench};
+static const struct command *const commands[] = {&command_create, &command_get,     &command_list,
+                                                 &command_watch,  &command_resolve, &command_responder,
+                                                 &command_health, &command_bench};
 
 enum { KEY_SERVER = 0x100, KEY_JSON, KEY_TIMEOUT, KEY_TLS_CA };
 

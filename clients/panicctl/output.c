@@ -1,6 +1,7 @@
 #include "panicctl/output.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,16 @@ void output_panic(struct context *context, const Panic__V1__Panic *panic)
     if (panic->outcome[0] != 0) {
         printf("outcome    %s\n", panic->outcome);
     }
+}
+
+void output_event(const Panic__V1__PanicEvent *event)
+{
+    char stage[32];
+    char time[32];
+    printf("%-8" PRId64 "  %-20s  %-36s  %-12s  %-10s  by %s\n", event->sequence,
+           time_text(event->event_time, time), event->panic_id, event->type,
+           enum_word(&panic__v1__panic_stage__descriptor, (int)event->to_stage, "PANIC_STAGE_", stage),
+           event->actor);
 }
 
 void output_panic_head(void)

@@ -13,6 +13,8 @@ int output_json(struct context *context, const ProtobufCMessage *message);
 void output_panic(struct context *context, const Panic__V1__Panic *panic);
 
 /* A table: heads, then rows. */
+/* One change as a line. */
+void output_event(const Panic__V1__PanicEvent *event);
 void output_panic_head(void);
 void output_panic_row(const Panic__V1__Panic *panic);
 void output_responder_head(void);
