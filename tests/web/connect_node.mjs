@@ -98,7 +98,7 @@ for (const { name, options } of variants) {
   });
 
   test(`${name}: a timeout that has passed`, async () => {
-    await expectCode(panics.listPanics({}, { timeoutMs: 1, headers: { "Connect-Timeout-Ms": "0" } }), Code.DeadlineExceeded, /./);
+    await expectCode(panics.listPanics({}, { headers: { "Connect-Timeout-Ms": "0" } }), Code.DeadlineExceeded, /./);
   });
 
   test(`${name}: too much is refused`, async () => {
