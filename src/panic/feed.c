@@ -86,7 +86,7 @@ static void reply(const struct watch *watch)
 {
     struct rpc_call *call = watch->call;
     Panic__V1__ListEventsResponse response = PANIC__V1__LIST_EVENTS_RESPONSE__INIT;
-    response.events = arena_alloc(&call->arena, watch->n * sizeof(*response.events));
+    response.events = arena_alloc(&call->arena, watch->n * sizeof(Panic__V1__PanicEvent *));
     bool complete = response.events != NULL;
     for (size_t i = 0; i < watch->n && complete; i++) {
         response.events[i] = event_of(&watch->changes[i], &call->arena);

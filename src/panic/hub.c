@@ -61,9 +61,8 @@ static void wake(struct hub *hub, struct hub_waiter *waiter)
 static int64_t end_overdue(struct hub *hub, int64_t now_us)
 {
     int64_t next_us = INT64_MAX;
-    struct hub_waiter *waiter;
-    TAILQ_FOREACH(waiter, &hub->all, in_all)
-    {
+    for (struct hub_waiter *waiter = TAILQ_FIRST(&hub->all); waiter != NULL;
+         waiter = TAILQ_NEXT(waiter, in_all)) {
         if (!waiter->is_parked) {
             continue;
         }
@@ -156,9 +155,8 @@ void hub_leave(struct hub *hub, struct hub_waiter *waiter)
 
 static void tell(struct hub *hub, struct waiters *bucket, const char *tenant, const struct id *id)
 {
-    struct hub_waiter *waiter;
-    TAILQ_FOREACH(waiter, bucket, in_bucket)
-    {
+    for (struct hub_waiter *waiter = TAILQ_FIRST(bucket); waiter != NULL;
+         waiter = TAILQ_NEXT(waiter, in_bucket)) {
         bool concerns = id_is_nil(&waiter->id) || id_equal(&waiter->id, id);
         if (!concerns || strcmp(waiter->tenant, tenant) != 0) {
             continue;
@@ -216,9 +214,8 @@ void hub_close(struct hub *hub)
 {
     pthread_mutex_lock(&hub->lock);
     hub->is_closed = true;
-    struct hub_waiter *waiter;
-    TAILQ_FOREACH(waiter, &hub->all, in_all)
-    {
+    for (struct hub_waiter *waiter = TAILQ_FIRST(&hub->all); waiter != NULL;
+         waiter = TAILQ_NEXT(waiter, in_all)) {
         if (waiter->is_parked) {
             waiter->is_over = true;
             wake(hub, waiter);

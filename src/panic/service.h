@@ -34,7 +34,7 @@ struct service;
  * more, because a call that waits keeps its own.
  */
 #define SERVICE_PARKED_MAX 256
-#define SERVICE_POLLS_MAX 64
+#define SERVICE_POLLS_MAX 256
 #define SERVICE_EVENTS_MAX (SERVICE_PARKED_MAX + SERVICE_POLLS_MAX)
 
 struct service_config {

@@ -10,21 +10,21 @@
 
 struct route {
     const char *path;
-    /* Anything without a further '/' may stand behind the path. */
-    bool is_prefix;
-    /* Or, with this behind it: anything without a '/' between the two. */
+    /* NULL, or what stands behind the path, with anything without a '/' between the two. */
     const char *suffix;
     /* enum http_method, or-ed, and as Allow says it. */
     unsigned methods;
+    /* Anything without a further '/' may stand behind the path. */
+    bool is_prefix;
+    /* A stream of events, by calls of `method`. */
+    bool is_stream;
     const char *allow;
-    /* One of the three. Answered at once, on the loop's thread, must not block: */
+    /* Or one of the two. Answered at once, on the loop's thread, must not block: */
     void (*answer)(const struct edge *edge, const struct request *request, struct arena *arena,
                    struct answer *ret_answer);
     /* Or a call of a method: */
     const struct exchange_kind *kind;
     struct rpc_method *(*method)(const struct edge *edge);
-    /* Or a stream of events, by calls of a method. */
-    bool is_stream;
 };
 
 #define READ_METHODS (HTTP_GET | HTTP_HEAD)

@@ -5,8 +5,9 @@
  * told every number that it has passed, and comes back with the last.
  *
  * The first call does not wait: what it ends with decides between an ordinary answer and a stream. A call
- * that is refused later because too many wait, or because the service is away, is made again after RETRY_US,
- * first without waiting; other failures end the stream, and the client hears of them when it comes back.
+ * for which there is no room, at first too, since browsers give up for good a stream that is refused, or a
+ * later one that finds the service away, is made again after RETRY_US, first without waiting; other failures
+ * end the stream, and the client hears of them when it comes back.
  *
  * A call may be finished by any thread: the text is made there, into the stream's own memory, and the stream
  * goes through a lock-free queue back to the loop. Who ends while its call is under way is freed when that is
@@ -77,6 +78,8 @@ struct streams {
     size_t n;
     bool is_closed;
     struct ring *finished;
+    /* Threads that are handing a stream back: they touch this and the loop after the stream may be gone. */
+    atomic_uint handing_back;
 };
 
 /* ---- calls ---- */
@@ -141,10 +144,12 @@ static void finish(struct rpc_call *call, const struct rpc_response *response)
                      response == NULL ? call->message : "the events need more memory than a call may use",
                      &stream->arena);
     }
+    atomic_fetch_add(&streams->handing_back, 1);
     bool pushed = ring_push(streams->finished, stream);
     /* There is room for all streams and all who may be pushing. */
     assert(pushed);
     streams->config.wake(streams->config.loop);
+    atomic_fetch_sub(&streams->handing_back, 1);
 }
 
 static const struct rpc_transport transport = {.finish = finish};
@@ -155,6 +160,7 @@ static void next_call(struct stream *stream, unsigned wait_ms)
     arena_reset(&call->arena);
     arena_reset(&stream->arena);
     stream->text = (struct text){NULL, 0};
+    stream->answer = (struct answer){0};
     stream->is_calling = true;
     stream->request.wait_ms = (int32_t)wait_ms;
     call->n_trailers = 0;
@@ -246,6 +252,12 @@ static void try_again(evutil_socket_t fd, short what, void *arg)
     next_call(arg, 0);
 }
 
+static void call_later(struct stream *stream)
+{
+    const struct timeval later = {.tv_sec = RETRY_US / US_PER_S};
+    event_add(stream->retry, &later);
+}
+
 static bool may_pass(enum status status)
 {
     return status == STATUS_RESOURCE_EXHAUSTED || status == STATUS_UNAVAILABLE ||
@@ -294,8 +306,7 @@ static void go_on(struct stream *stream)
     if (stream->streams->is_closed || (fails ? !may_pass(stream->status) : stream->is_at_end)) {
         end(stream);
     } else if (fails) {
-        const struct timeval later = {.tv_sec = RETRY_US / US_PER_S};
-        event_add(stream->retry, &later);
+        call_later(stream);
     } else if (evbuffer_get_length(gate_stream_output(stream->peer)) == 0) {
         next_call(stream, stream->streams->config.wait_ms);
     }
@@ -313,6 +324,8 @@ static void deliver(struct stream *stream)
     }
     if (stream->is_open) {
         go_on(stream);
+    } else if (stream->status == STATUS_RESOURCE_EXHAUSTED && !stream->streams->is_closed) {
+        call_later(stream);
     } else {
         refuse(stream);
     }
@@ -358,7 +371,7 @@ bool streams_begin(struct streams *streams, const struct request *request, const
     arena_init(&stream->call.arena, NULL, 0, RPC_ARENA_MAX);
     arena_init(&stream->arena, NULL, 0, TEXT_ARENA_MAX);
     memcpy(stream->panic_id, plan->events.panic_id, sizeof(stream->panic_id));
-    memcpy(stream->traceparent, traceparent, strlen(traceparent));
+    snprintf(stream->traceparent, sizeof(stream->traceparent), "%s", traceparent);
     panic__v1__list_events_request__init(&stream->request);
     stream->request.panic_id = stream->panic_id;
     stream->request.after_sequence = plan->events.after;
@@ -399,6 +412,9 @@ void streams_close(struct streams *streams)
         if (stream->is_open) {
             event_del(stream->retry);
             end(stream);
+        } else if (!stream->is_calling) {
+            event_del(stream->retry);
+            refuse(stream);
         }
         stream = next;
     }
@@ -406,7 +422,7 @@ void streams_close(struct streams *streams)
 
 size_t streams_count(const struct streams *streams)
 {
-    return streams->n;
+    return streams->n + atomic_load(&streams->handing_back);
 }
 
 void streams_free(struct streams *streams)

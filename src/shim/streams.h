@@ -46,7 +46,7 @@ void streams_deliver(struct streams *streams);
 /* Ends all, and those that begin from now on. */
 void streams_close(struct streams *streams);
 
-/* Streams that are open or have a call under way. */
+/* Streams that are open, have a call under way, or are being handed back by another thread. */
 size_t streams_count(const struct streams *streams);
 
 #endif

@@ -20,7 +20,7 @@
 
 #define ID "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41"
 #define TEXT_MAX 65536
-#define STREAMS 100
+#define STREAMS 400
 #define CREATES 40
 
 static struct panicd *panicd;
