@@ -144,20 +144,26 @@ static bool decide(struct dispatch *dispatch, struct job *job, int64_t now_us)
     return lifecycle_apply(&job->before, &command, now_us, &job->after, &job->event) == STATUS_OK;
 }
 
-/* Reads the panic; false when it is gone, closed, or does not fit into the batch any more. */
-static bool load(struct dispatch *dispatch, const struct store_key *key, struct job *job)
+/*
+ * Reads the panic. NOT_FOUND when it is gone, closed or damaged: there is nothing to be done about it;
+ * RESOURCE_EXHAUSTED when it does not fit into the batch any more, or cannot be read just now.
+ */
+static enum status load(struct dispatch *dispatch, const struct store_key *key, struct job *job)
 {
     *job = (struct job){0};
     enum status status =
         store_get(dispatch->config.store, key->tenant, &key->id, &dispatch->arena, &job->before);
     fail_stop_on_data_loss(status, "dispatch");
+    if (status == STATUS_RESOURCE_EXHAUSTED) {
+        return status;
+    }
     if (status != STATUS_OK || !lifecycle_is_open(&job->before)) {
-        return false;
+        return STATUS_NOT_FOUND;
     }
     ProtobufCAllocator allocator = rpc_arena_allocator(&dispatch->arena);
     job->content = panic__v1__create_panic_request__unpack(&allocator, job->before.content.length,
                                                            job->before.content.data);
-    return job->content != NULL;
+    return job->content != NULL ? STATUS_OK : STATUS_RESOURCE_EXHAUSTED;
 }
 
 static void give_back(struct dispatch *dispatch, struct job *job)
@@ -201,17 +207,33 @@ static void renew_cache(struct dispatch *dispatch, const struct job *job)
     view_cache_put(dispatch->config.cache, &job->after, &packed);
 }
 
+/* What became of a batch: how many of its panics were looked at, from the first, and how many changed. */
+struct batch_end {
+    size_t seen;
+    size_t changed;
+};
+
 /*
- * Works off up to BATCH_MAX panics. Returns how many were changed; 0 also when the store has no room, so that
- * callers who loop until there is nothing to do come to an end.
+ * Works off up to BATCH_MAX panics. Nothing is changed when the store has no room, so that callers who loop
+ * until there is nothing to do come to an end; then nothing counts as seen either.
  */
-static size_t run_batch(struct dispatch *dispatch, const struct store_key *keys, size_t n)
+static struct batch_end run_batch(struct dispatch *dispatch, const struct store_key *keys, size_t n)
 {
     int64_t now_us = clock_wall_us(dispatch->config.clock);
+    struct batch_end end = {0};
     size_t n_jobs = 0;
     for (size_t i = 0; i < n; i++) {
         struct job *job = &dispatch->jobs[n_jobs];
-        if (load(dispatch, &keys[i], job) && decide(dispatch, job, now_us)) {
+        enum status loaded = load(dispatch, &keys[i], job);
+        if (loaded == STATUS_RESOURCE_EXHAUSTED && i > 0) {
+            break;
+        }
+        /* The first one always fits: if it cannot be had, it must not stand in the way of the others. */
+        if (loaded == STATUS_RESOURCE_EXHAUSTED) {
+            continue;
+        }
+        end.seen = i + 1;
+        if (loaded == STATUS_OK && decide(dispatch, job, now_us)) {
             job->key = view_key(job->before.tenant, &job->before.id);
             job->held =
                 view_cache_hold_change(dispatch->config.cache, &job->key, job->before.version, &job->cached);
@@ -222,14 +244,16 @@ static size_t run_batch(struct dispatch *dispatch, const struct store_key *keys,
     }
     enum status status = n_jobs > 0 ? store_apply(dispatch->config.store, dispatch->ops, n_jobs) : STATUS_OK;
     fail_stop_on_data_loss(status, "dispatch");
-    size_t changed = 0;
+    if (status != STATUS_OK) {
+        end.seen = 0;
+    }
     for (size_t i = 0; i < n_jobs; i++) {
         struct job *job = &dispatch->jobs[i];
         if (status == STATUS_OK && dispatch->ops[i].outcome == STATUS_OK) {
             note_change(dispatch, job);
             renew_cache(dispatch, job);
             hub_changed(dispatch->config.hub, job->after.tenant, &job->after.id);
-            changed++;
+            end.changed++;
         } else {
             counter_add(&dispatch->overtaken, status == STATUS_OK);
             give_back(dispatch, job);
@@ -239,7 +263,7 @@ static size_t run_batch(struct dispatch *dispatch, const struct store_key *keys,
         }
     }
     arena_reset(&dispatch->arena);
-    return changed;
+    return end;
 }
 
 /* The ring has twice the room that all hints need, so it is never full. */
@@ -256,10 +280,13 @@ static size_t scan_due(struct dispatch *dispatch)
     enum status status = store_due(dispatch->config.store, now_us, now_us + LIFECYCLE_HORIZON_US, BATCH_MAX,
                                    dispatch->keys, &n);
     fail_stop_on_data_loss(status, "due scan");
-    return status == STATUS_OK ? run_batch(dispatch, dispatch->keys, n) : 0;
+    return status == STATUS_OK ? run_batch(dispatch, dispatch->keys, n).changed : 0;
 }
 
-/* The next batch of a range that is gone through once. Returns how many it has seen, 0 when it is over. */
+/*
+ * The next batch of a range that is gone through once. Returns how many it has seen; 0 when it is over, and
+ * when the store fails for now: then the range keeps its place.
+ */
 static size_t scan_range(struct dispatch *dispatch, struct range *range)
 {
     if (range->from_us >= range->until_us) {
@@ -268,19 +295,28 @@ static size_t scan_range(struct dispatch *dispatch, struct range *range)
     size_t n = 0;
     enum status status = store_due(dispatch->config.store, -1, range->from_us, BATCH_MAX, dispatch->keys, &n);
     fail_stop_on_data_loss(status, "first round");
-    if (status != STATUS_OK || n < BATCH_MAX) {
-        range->from_us = range->until_us;
-    } else if (dispatch->keys[n - 1].next_action_at_us > range->from_us) {
-        range->from_us = dispatch->keys[n - 1].next_action_at_us;
-    } else {
-        /* More than a batch at one instant: a round that came to no end would be worse than what it skips. */
-        range->from_us++;
+    if (status != STATUS_OK) {
+        return 0;
     }
+    bool last = n < BATCH_MAX;
     while (n > 0 && dispatch->keys[n - 1].next_action_at_us >= range->until_us) {
         n--;
+        last = true;
     }
-    run_batch(dispatch, dispatch->keys, n);
-    return n;
+    struct batch_end end = run_batch(dispatch, dispatch->keys, n);
+    if (last && end.seen == n) {
+        range->from_us = range->until_us;
+    } else if (end.seen > 0 && dispatch->keys[end.seen - 1].next_action_at_us > range->from_us) {
+        range->from_us = dispatch->keys[end.seen - 1].next_action_at_us;
+    } else if (end.seen > 0 && end.changed == 0) {
+        /*
+         * A whole batch at one instant of which nothing had to change, so nothing of it will move out of the
+         * way: what is behind it at this instant is left to the due scan.
+         */
+        log_warn("first round passes over an instant", log_int("due_us", range->from_us));
+        range->from_us++;
+    }
+    return end.seen;
 }
 
 /*
@@ -305,7 +341,7 @@ static size_t scan_waiting(struct dispatch *dispatch, enum lifecycle_queue queue
     enum status status = store_waiting(dispatch->config.store, (uint8_t)queue,
                                        available < BATCH_MAX ? available : BATCH_MAX, dispatch->keys, &n);
     fail_stop_on_data_loss(status, "waiting scan");
-    return status == STATUS_OK ? run_batch(dispatch, dispatch->keys, n) : 0;
+    return status == STATUS_OK ? run_batch(dispatch, dispatch->keys, n).changed : 0;
 }
 
 static void run_scan(struct dispatch *dispatch)

@@ -9,6 +9,7 @@
  */
 #include "rpc/tasks.h"
 
+#include <assert.h>
 #include <nng/nng.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -70,7 +71,10 @@ static struct portion *take_free(struct rpc_tasks *tasks)
         struct portion *portion = &tasks->portions[tasks->next++ % PORTIONS_MAX];
         if (!atomic_load_explicit(&portion->in_use, memory_order_acquire)) {
             nng_aio_wait(portion->aio);
-            return nng_aio_begin(portion->aio) ? portion : NULL;
+            /* Fails for a stopped aio only, and nobody stops these. */
+            bool begun = nng_aio_begin(portion->aio);
+            assert(begun);
+            return portion;
         }
     }
     return NULL;

@@ -416,7 +416,10 @@ static bool waited_longer(const struct waiters *a, const struct waiters *b)
                                                                   sqlite3_column_int64(b->statement, 3));
 }
 
-/* Two lists, merged. The statements overlap in time, and so see the same state. */
+/*
+ * Two lists, merged. While both have rows they overlap in time, and so see the same state; otherwise one may
+ * be a little older, and what it misses is found the next time.
+ */
 enum status sqlite_waiting(struct store *store, uint8_t queue, size_t max, struct store_key *ret_keys,
                            size_t *ret_n)
 {

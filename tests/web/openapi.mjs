@@ -162,8 +162,14 @@ for (const path of Object.keys(document.paths)) {
     for (const method of ["GET", "POST"]) {
       const isDocumented = document.paths[path][method.toLowerCase()] !== undefined;
       const query = isConnect && method === "GET" ? "?encoding=json&message=%7B%7D" : "";
-      const answer = await fetch(url + target + query, method === "GET" ? {} : { method, headers: JSON_TYPE, body: "{}" });
-      if (isDocumented) {
+      const leave = new AbortController();
+      const options = method === "GET" ? {} : { method, headers: JSON_TYPE, body: "{}" };
+      const answer = await fetch(url + target + query, { ...options, signal: leave.signal });
+      const isStream = (answer.headers.get("Content-Type") ?? "").startsWith("text/event-stream");
+      if (isStream) {
+        assert.ok(isDocumented && at(`/paths/${escaped(path)}/get/responses/200/content/text~1event-stream`).found);
+        leave.abort();
+      } else if (isDocumented) {
         assert.ok(![404, 405].includes(answer.status), `${method} ${target}: ${answer.status}`);
         await expectDocumented(path, method, answer);
       } else {

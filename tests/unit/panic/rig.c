@@ -334,6 +334,15 @@ static void apply_inside(struct rig *rig, struct store_op op)
     arena_reset(&arena);
 }
 
+void rig_leave_panic_with(struct rig *rig, unsigned n, struct bytes content, int64_t create_time_us)
+{
+    struct id id = number_as_id(n);
+    struct store_panic panic =
+        lifecycle_create(RIG_TENANT, &id, content, LIFECYCLE_QUEUE_LIVE, true, create_time_us);
+    struct store_op op = {.kind = STORE_CREATE, .panic = &panic};
+    apply_inside(rig, op);
+}
+
 void rig_leave_panic(struct rig *rig, const char *tenant, unsigned n, bool responder_free,
                      int64_t create_time_us)
 {

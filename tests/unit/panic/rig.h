@@ -110,6 +110,8 @@ void rig_await_version(struct rig *rig, unsigned n, uint64_t version);
 /* Writes a panic past the service, as a former process has left it. */
 void rig_leave_panic(struct rig *rig, const char *tenant, unsigned n, bool responder_free,
                      int64_t create_time_us);
+/* The same with this content, for a panic that nobody has looked at. */
+void rig_leave_panic_with(struct rig *rig, unsigned n, struct bytes content, int64_t create_time_us);
 /* The same for a responder. */
 void rig_leave_responder(struct rig *rig, const char *tenant, const char *id);
 

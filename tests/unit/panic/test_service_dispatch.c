@@ -371,6 +371,84 @@ static void test_after_a_clock_set_back_by_half_an_hour_it_is_as_well(void **sta
     rig_await_stage(rig, RIG_TENANT, 1, STAGE(ACCEPTED));
 }
 
+/* The packed content of a create whose metadata is a list of so many empty lists. */
+static size_t long_content(uint8_t *room, size_t n)
+{
+    Panic__V1__CreatePanicRequest request = PANIC__V1__CREATE_PANIC_REQUEST__INIT;
+    Google__Protobuf__Struct metadata = GOOGLE__PROTOBUF__STRUCT__INIT;
+    Google__Protobuf__Struct__FieldsEntry entry = GOOGLE__PROTOBUF__STRUCT__FIELDS_ENTRY__INIT;
+    Google__Protobuf__Struct__FieldsEntry *entries[] = {&entry};
+    Google__Protobuf__Value outer = GOOGLE__PROTOBUF__VALUE__INIT;
+    Google__Protobuf__ListValue list = GOOGLE__PROTOBUF__LIST_VALUE__INIT;
+    Google__Protobuf__Value inner = GOOGLE__PROTOBUF__VALUE__INIT;
+    Google__Protobuf__ListValue empty = GOOGLE__PROTOBUF__LIST_VALUE__INIT;
+    Google__Protobuf__Value **values = calloc(n, sizeof(Google__Protobuf__Value *));
+    assert_non_null(values);
+    inner.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
+    inner.list_value = &empty;
+    for (size_t i = 0; i < n; i++) {
+        values[i] = &inner;
+    }
+    list.values = values;
+    list.n_values = n;
+    outer.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
+    outer.list_value = &list;
+    entry.key = (char *)"k";
+    entry.value = &outer;
+    metadata.fields = entries;
+    metadata.n_fields = 1;
+    request.metadata = &metadata;
+    size_t length = panic__v1__create_panic_request__pack(&request, room);
+    free(values);
+    return length;
+}
+
+/* A store that fails for a while must not end the first round, nor carry it past anybody. */
+static void assert_round_outlives(struct rig *rig, enum gate gate)
+{
+    for (unsigned n = 1; n <= 3; n++) {
+        rig_leave_panic(rig, RIG_TENANT, n, true, RIG_START_US + HOUR_US / 4);
+    }
+    gated_store_fail(rig->store, gate, STATUS_RESOURCE_EXHAUSTED);
+    rig_start(rig);
+    rig_await_scan(rig);
+    rig_await_scan(rig);
+    assert_int_equal(stored(rig, 1).stage, STAGE(RECEIVED));
+    gated_store_fail(rig->store, gate, STATUS_OK);
+    for (unsigned n = 1; n <= 3; n++) {
+        rig_await_stage(rig, RIG_TENANT, n, STAGE(UNASSIGNED));
+    }
+}
+
+static void test_the_first_round_outlives_a_scan_that_fails(void **state)
+{
+    assert_round_outlives(*state, GATE_DUE);
+}
+
+static void test_the_first_round_outlives_a_full_disk(void **state)
+{
+    assert_round_outlives(*state, GATE_DISPATCH);
+}
+
+/* So that far less than a batch fits into the memory for one. */
+static void test_the_first_round_passes_over_no_panic_with_long_metadata(void **state)
+{
+    struct rig *rig = *state;
+    enum { N = 600, EMPTY_LISTS = 1500 };
+    uint8_t *content = malloc(16 * EMPTY_LISTS);
+    assert_non_null(content);
+    size_t length = long_content(content, EMPTY_LISTS);
+    for (unsigned n = 1; n <= N; n++) {
+        rig_leave_panic_with(rig, n, (struct bytes){.data = content, .length = length},
+                             RIG_START_US + HOUR_US / 4 + n);
+    }
+    rig_start(rig);
+    for (unsigned n = 1; n <= N; n++) {
+        rig_await_stage(rig, RIG_TENANT, n, STAGE(UNASSIGNED));
+    }
+    free(content);
+}
+
 /* More of them than a batch holds, all of one instant. */
 static void test_the_first_round_ends(void **state)
 {
@@ -428,6 +506,9 @@ int main(void)
         TEST(test_an_assigned_panic_of_a_clock_days_ahead_is_reviewed_once),
         TEST_STOPPED(test_after_a_clock_set_back_what_was_received_is_dispatched_at_once),
         TEST_STOPPED(test_after_a_clock_set_back_by_half_an_hour_it_is_as_well),
+        TEST_STOPPED(test_the_first_round_outlives_a_scan_that_fails),
+        TEST_STOPPED(test_the_first_round_outlives_a_full_disk),
+        TEST_STOPPED(test_the_first_round_passes_over_no_panic_with_long_metadata),
         TEST_STOPPED(test_the_first_round_ends),
         TEST(test_a_clock_far_ahead_makes_everything_due_once),
     };
