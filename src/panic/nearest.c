@@ -22,14 +22,17 @@
  * by moving the one into the other. So there is always one for the next item.
  *
  * Cost. No path is longer than the key has bits (DEPTH_MAX); of n items spread over cells it has about log n,
- * of n at one place as many as their names need to differ. A search goes down one path and into what its box
- * could not exclude, a few branches at each level: about 50 in all for 100,000 items. It is more where many
- * are nearly as far as the nearest. So it is for whoever stands in the middle of those who have been taken,
- * or far away from all: the edge of the crowd is looked at, about the root of n. Only items on a circle round
- * the place, or thousands at different places within one cell, make a search look at all of them.
+ * of n at one place as many as their names need to differ. A search goes down one path and into what boxes
+ * could not exclude. Where the ground lies along the axes of space, as in the middle of a cube's face, that
+ * is a constant number of branches at each level; where it is tilted, boxes reach over their neighbours, and
+ * the number rises slowly with the depth: 40 to 90 branches in all among 100,000 items of one town, as it
+ * lies, and 50 to 130 among a million. It is more where many are nearly as far as the nearest: for whoever
+ * stands in the middle of those who have been taken, or far away from all, the edge of the crowd is looked
+ * at, some multiple of the root of n. Only items on a circle round the place, or many at different places
+ * within one cell, make a search look at all of them.
  *
- * Debian has no C library for this: libspatialindex, nanoflann and FLANN are C++ with exceptions for failed
- * allocations, the last two for sets that do not change; GEOS's tree is built once and only read after that.
+ * Why no library: what Debian has for this (libspatialindex, nanoflann, FLANN, GEOS) is C++ inside and finds
+ * memory for its own nodes, so that a responder who becomes free could fail to be found again.
  */
 #include "panic/nearest.h"
 

@@ -1,7 +1,7 @@
 /*
  * The nearest of many places on the Earth: a set of named items, each at a place, out of which the one
- * nearest to a given place is found in about log n steps; of items equally near, the one whose name comes
- * first.
+ * nearest to a given place is found in few steps, see nearest.c; of items equally near, the one whose name
+ * comes first.
  *
  * Items are the caller's, and hold all the memory that the set needs for them: adding, removing and moving
  * one allocates nothing and cannot fail.
