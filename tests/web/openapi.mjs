@@ -12,7 +12,10 @@ const UNKNOWN_ID = "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2dff";
 const SERVICE = "/panic.v1.PanicService";
 const JSON_TYPE = { "Content-Type": "application/json" };
 
-const page = await fetch(`${url}/openapi.yaml`);
+// What does not end fails the test, rather than holding it up.
+const ask = (target, options = {}) => fetch(url + target, { signal: AbortSignal.timeout(30000), ...options });
+
+const page = await ask("/openapi.yaml");
 assert.equal(page.headers.get("Content-Type"), "application/yaml");
 const document = parse(await page.text());
 
@@ -47,11 +50,36 @@ function errorsOf(pointer, value) {
   return validate(value) ? [] : validate.errors.map((error) => `${error.instancePath} ${error.message}`);
 }
 
+// The first event of a stream, as lines of names and values. The rest of the stream is not waited for.
+async function firstEvent(answer) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  while (!/^id:[^]*^data:[^]*\n\n/m.test(text)) {
+    const { value, done } = await reader.read();
+    assert.ok(!done, `the stream ended without an event: ${text}`);
+    text += value;
+  }
+  await reader.cancel();
+  const block = text.split("\n\n").find((lines) => lines.includes("data: "));
+  return Object.fromEntries(block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]));
+}
+
+async function expectEvent(answer) {
+  const event = await firstEvent(answer);
+  const data = JSON.parse(event.data);
+  assert.deepEqual(errorsOf("/components/schemas/panic.v1.PanicEvent", data), [], event.data);
+  assert.equal(event.id, data.sequence);
+  assert.equal(event.event, data.type);
+}
+
 // The answer must be one that the document has for this operation.
 async function expectDocumented(path, method, answer) {
   const response = at(`/paths/${escaped(path)}/${method.toLowerCase()}/responses/${answer.status}`);
   const type = answer.headers.get("Content-Type");
   const { pointer } = at(`${response.pointer}/content/${escaped(type.split(";")[0])}`);
+  if (type.startsWith("text/event-stream")) {
+    return await expectEvent(answer);
+  }
   const text = await answer.text();
   const value = type.includes("json") ? JSON.parse(text) : text;
   assert.deepEqual(errorsOf(`${pointer}/schema`, value), [], `${method} ${path}: ${text}`);
@@ -66,7 +94,7 @@ async function expectDocumented(path, method, answer) {
 }
 
 async function call(path, method, status, { target = path, body, headers } = {}) {
-  const answer = await fetch(url + target, { method, headers: body === undefined ? headers : { ...JSON_TYPE, ...headers }, body });
+  const answer = await ask(target, { method, headers: body === undefined ? headers : { ...JSON_TYPE, ...headers }, body });
   assert.equal(answer.status, status, `${method} ${target}`);
   return await expectDocumented(path, method, answer);
 }
@@ -159,17 +187,12 @@ for (const path of Object.keys(document.paths)) {
   test(`what the document says of ${path} is served, and nothing else`, async () => {
     const target = path.replace("{id}", (await create()).id);
     const isConnect = path.includes(".v1.");
+    const isStream = document.paths[path].get?.responses[200].content?.["text/event-stream"] !== undefined;
     for (const method of ["GET", "POST"]) {
       const isDocumented = document.paths[path][method.toLowerCase()] !== undefined;
-      const query = isConnect && method === "GET" ? "?encoding=json&message=%7B%7D" : "";
-      const leave = new AbortController();
-      const options = method === "GET" ? {} : { method, headers: JSON_TYPE, body: "{}" };
-      const answer = await fetch(url + target + query, { ...options, signal: leave.signal });
-      const isStream = (answer.headers.get("Content-Type") ?? "").startsWith("text/event-stream");
-      if (isStream) {
-        assert.ok(isDocumented && at(`/paths/${escaped(path)}/get/responses/200/content/text~1event-stream`).found);
-        leave.abort();
-      } else if (isDocumented) {
+      const query = method !== "GET" ? "" : isConnect ? "?encoding=json&message=%7B%7D" : isStream ? "?after=0" : "";
+      const answer = await ask(target + query, method === "GET" ? {} : { method, headers: JSON_TYPE, body: "{}" });
+      if (isDocumented) {
         assert.ok(![404, 405].includes(answer.status), `${method} ${target}: ${answer.status}`);
         await expectDocumented(path, method, answer);
       } else {
@@ -177,18 +200,23 @@ for (const path of Object.keys(document.paths)) {
         assert.ok(!answer.headers.get("Allow").split(", ").includes(method));
       }
     }
+    const hasHead = document.paths[path].get !== undefined && !isConnect && !isStream;
+    assert.equal((await ask(target, { method: "HEAD" })).status, hasHead ? 200 : 405, `HEAD ${target}`);
   });
 }
 
 test("every route of the table is in the document", () => {
   const source = readFileSync(`${process.env.PROTO}/../src/shim/routes.c`, "utf8");
-  const routes = [...source.matchAll(/\.path = "([^"]+)"/g)].map(([, path]) => (path.endsWith("/") ? `${path}{id}` : path));
-  assert.ok(routes.includes("/panic/{id}") && routes.includes("/health"), "the table of routes.c is written in another way");
+  const table = [...source.matchAll(/\.path = "([^"]+)"(?:,\s*\.suffix = "([^"]+)")?/g)];
+  const routes = table.map(([, path, suffix = ""]) => (path.endsWith("/") ? `${path}{id}${suffix}` : path));
+  for (const known of ["/panic/{id}", "/panic/{id}/events", "/health"]) {
+    assert.ok(routes.includes(known), "the table of routes.c is written in another way");
+  }
   assert.deepEqual(routes.filter((path) => document.paths[path] === undefined), []);
 });
 
 test("every method of the server is in the document", async () => {
-  const metrics = await (await fetch(`${url}/metrics`)).text();
+  const metrics = await (await ask("/metrics")).text();
   const methods = [...metrics.matchAll(/^panicd_request_duration_seconds_count\{method="([^"]+)"\}/gm)].map(([, path]) => path);
   assert.ok(methods.includes(`${SERVICE}/CreatePanic`), "the metrics page names the methods in another way");
   assert.deepEqual(methods.filter((path) => document.paths[path]?.post === undefined), []);
