@@ -7,12 +7,14 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "harness/http_client.h"
 #include "harness/panicd.h"
+#include "harness/scrape.h"
 #include "panic/v1/panic_service.pb-c.h"
 
 #define JSON_TYPE "Content-Type: application/json\r\n"
@@ -112,6 +114,25 @@ static void test_create_and_get_come_through(void **state)
     const json_t *metadata = json_object_get(json, "metadata");
     assert_string_equal(json_string_value(json_object_get(metadata, "source")), "app");
     json_decref(json);
+}
+
+static void test_metrics_are_those_of_the_shim_alone(void **state)
+{
+    (void)state;
+    static const char created[] =
+        "panicd_requests_total{method=\"/panic.v1.PanicService/CreatePanic\",code=\"OK\"}";
+    struct http_answer answer;
+    double before = scrape_now(url, created);
+    http_call(url, "POST", "/panic", JSON_TYPE, "{}", &answer);
+    http_expect(&answer, 202, "status", "processing");
+    char *page = scrape(url);
+    assert_true(scrape_value(page, created) == before + 1);
+    assert_true(scrape_value(page, "panicd_serving") == 1);
+    assert_true(scrape_value(page, "panicd_http_connections") >= 1);
+    assert_null(strstr(page, "panicd_store_"));
+    assert_null(strstr(page, "panicd_rpc_"));
+    scrape_check_histograms(page);
+    free(page);
 }
 
 static void test_connect_json_and_get_come_through(void **state)
@@ -357,6 +378,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_create_and_get_come_through),
+        cmocka_unit_test(test_metrics_are_those_of_the_shim_alone),
         cmocka_unit_test(test_connect_json_and_get_come_through),
         cmocka_unit_test(test_connect_binary_comes_through),
         cmocka_unit_test(test_errors_keep_their_code_and_text),
