@@ -21,6 +21,16 @@ static void assert_table_fits_its_descriptors(const struct descriptor_table *tab
                              field->type == PROTOBUF_C_TYPE_MESSAGE ? field->descriptor : NULL);
         }
     }
+    assert_true(table->n_enums > 0);
+    for (size_t i = 0; i < table->n_enums; i++) {
+        const struct descriptor_enum *enumeration = &table->enums[i];
+        assert_true(i == 0 ||
+                    strcmp(table->enums[i - 1].descriptor->name, enumeration->descriptor->name) < 0);
+        for (size_t j = 0; j < enumeration->n_values; j++) {
+            assert_non_null(protobuf_c_enum_descriptor_get_value_by_name(enumeration->descriptor,
+                                                                         enumeration->values[j].name));
+        }
+    }
 }
 
 static void test_tables_fit_their_descriptors(void **state)
@@ -80,6 +90,22 @@ static void test_service_has_methods_with_types_and_comments(void **state)
     assert_string_equal(service->methods[1].comment, "");
 }
 
+static void test_enum_has_its_values_in_order_with_comments(void **state)
+{
+    (void)state;
+    const struct descriptor_enum *color = json_test_table.enums;
+    while (strcmp(color->descriptor->name, "json.test.v1.Color") != 0) {
+        color++;
+        assert_true(color < json_test_table.enums + json_test_table.n_enums);
+    }
+    assert_string_equal(color->comment, "How it looks.");
+    assert_int_equal(color->n_values, 3);
+    assert_string_equal(color->values[0].comment, "");
+    assert_string_equal(color->values[1].name, "COLOR_RED");
+    assert_string_equal(color->values[1].comment, "Like fire.");
+    assert_string_equal(color->values[2].name, "COLOR_BLUE");
+}
+
 static void test_unknown_names_are_not_found(void **state)
 {
     (void)state;
@@ -96,6 +122,7 @@ int main(void)
         everything_test(test_map_entries_are_marked),
         everything_test(test_idempotency_of_methods),
         everything_test(test_service_has_methods_with_types_and_comments),
+        everything_test(test_enum_has_its_values_in_order_with_comments),
         everything_test(test_unknown_names_are_not_found),
     };
     return cmocka_run_group_tests(tests, setup_everything, NULL);

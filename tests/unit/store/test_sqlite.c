@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -105,6 +106,26 @@ static void test_kill_loses_nothing_acknowledged(void **state)
     assert_ok(store_counts(fixture->store, 0, &counts));
     assert_int_equal(counts.panics % BATCH, 0);
     assert_int_equal(counts.open, counts.panics);
+}
+
+static uint64_t size_on_disk(const struct fixture *fixture, const char *suffix)
+{
+    char path[4096];
+    struct stat info;
+    snprintf(path, sizeof(path), "%s%s", fixture->url + strlen("sqlite:"), suffix);
+    assert_int_equal(stat(path, &info), 0);
+    return (uint64_t)info.st_size;
+}
+
+static void test_counts_tell_the_sizes_of_the_files(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_counts counts;
+    create_many(fixture, 64);
+    assert_ok(store_counts(fixture->store, 0, &counts));
+    assert_true(counts.file_bytes > 0 && counts.wal_bytes > 0);
+    assert_int_equal(counts.file_bytes, size_on_disk(fixture, ""));
+    assert_int_equal(counts.wal_bytes, size_on_disk(fixture, "-wal"));
 }
 
 static int64_t pragma(const struct connection *connection, const char *sql)
@@ -296,6 +317,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_reopen_finds_everything, setup_sqlite, teardown),
         cmocka_unit_test_setup_teardown(test_kill_loses_nothing_acknowledged, setup_folder, teardown),
+        cmocka_unit_test_setup_teardown(test_counts_tell_the_sizes_of_the_files, setup_sqlite, teardown),
         cmocka_unit_test_setup_teardown(test_writer_has_the_settings_that_durability_needs, setup_sqlite,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_readers_can_neither_write_nor_checkpoint, setup_sqlite,
