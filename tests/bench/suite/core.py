@@ -6,6 +6,7 @@ import urllib.request
 import json
 from pathlib import Path
 
+import mallocs
 import measure
 from servers import PROGRAMS, ROOT, Express, GrpcEcho, Panicd, RawEcho
 
@@ -156,8 +157,14 @@ class Core:
         self.remove("costs")
         with Panicd(self.store("costs")) as durable:
             panics = measure.load("create", durable, 64, 2 * seconds, 0)["started"]
-        self.extra["disk_bytes_a_panic"] = (self.folder / "costs.db").stat().st_size / panics
+        store = self.folder / "costs.db"
+        self.extra["disk_bytes_a_panic"] = store.stat().st_size / panics
         self.remove("costs")
+
+    def mallocs(self):
+        measure.fill(self.store("mallocs"), 10 * HIT_SPAN)
+        self.extra["malloc"] = mallocs.measure_mallocs(self.store("mallocs"), self.folder, self.plan.seconds)
+        self.remove("mallocs")
 
     def run(self):
         plan = self.plan
@@ -175,8 +182,9 @@ class Core:
                 self.say(f"round {round_ + 1} of {plan.rounds}, fixed rates and HTTP")
                 self.open_loops(round_, echo, read)
                 self.http(round_)
-            self.say("system calls and bytes")
+            self.say("system calls, calls of malloc, bytes")
             self.costs(echo, read)
+            self.mallocs()
             if grpc:
                 grpc.end()
         self.remove("read")

@@ -91,7 +91,7 @@ class Panicd(Server):
         super().__init__(command, "stderr", own)
         self.url = self.http = None
         for line in self.lines_until(lambda line: '"event":"ready"' in line):
-            url = json.loads(line).get("url", "")
+            url = json.loads(line).get("url", "") if line.startswith("{") else ""
             if url.startswith("tcp:"):
                 self.url = url
             elif url.startswith("http:"):
