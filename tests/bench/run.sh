@@ -3,7 +3,7 @@
 #
 #     sh tests/bench/run.sh               about seven minutes
 #     sh tests/bench/run.sh --quick       about one: fewer rounds and loads, for a first look
-#     sh tests/bench/run.sh --long        and what needs a store of ten million panics: half an hour, 8 GB of disk
+#     sh tests/bench/run.sh --long        and what needs a store of ten million panics: ten more, 4 GB of disk
 #     sh tests/bench/run.sh --write-docs  and puts tables and plots into docs/performance.md
 #     sh tests/bench/run.sh --folder DIR  stores there (default: a new folder of the system's for temporary files)
 #

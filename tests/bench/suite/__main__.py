@@ -14,6 +14,7 @@ import goals
 import machine
 import report
 from core import Core, Plan
+from grown import Grown
 from servers import ROOT
 
 FORMAT = 1
@@ -73,9 +74,10 @@ def main():
     try:
         core = Core(plan, folder, say)
         core.run()
+        grown = Grown(folder, say).run() if chosen.long else {}
         results = {"format": FORMAT, "date": datetime.date.today().isoformat(), "quick": chosen.quick,
                    "rounds": plan.rounds, "machine": machine.describe(folder, ROOT), "runs": core.runs,
-                   "disk": core.disk, "extra": core.extra, "skipped": core.skipped}
+                   "disk": core.disk, "extra": core.extra, "long": grown, "skipped": core.skipped}
     finally:
         shutil.rmtree(folder)
     results["goals"] = goals.as_json(results)

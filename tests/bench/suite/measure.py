@@ -51,8 +51,9 @@ def fdatasync(folder, n):
     return run_json([PROGRAMS / "bench_probe", "fdatasync", folder, n])
 
 
-def fill(store, panics, pending=0, responders=0):
-    subprocess.run([PROGRAMS / "bench_fill", store, str(panics), str(pending), str(responders)], check=True)
+def fill(store, panics, pending=0, responders=0, first=0):
+    numbers = [str(number) for number in (panics, pending, responders, first)]
+    subprocess.run([PROGRAMS / "bench_fill", store, *numbers], check=True)
 
 
 def syscalls_each(method, server, seconds, **options):

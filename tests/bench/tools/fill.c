@@ -2,10 +2,10 @@
  * bench_fill: fills a store with panics as years of use would, through src/store in large batches, many times
  * faster than through panicd.
  *
- *     bench_fill URL N [PENDING [RESPONDERS]]
+ *     bench_fill URL N [PENDING [RESPONDERS [FIRST]]]
  *
- * N panics in all with the ids of load/ids.h, all of them closed but the last PENDING, which wait for a
- * responder. RESPONDERS are free ones, put after the panics. What is there already stays.
+ * N panics with the ids of load/ids.h from number FIRST on, all of them closed but the last PENDING, which wait
+ * for a responder. RESPONDERS are free ones, put after the panics. What is there already stays.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,6 +28,7 @@ struct fill {
     struct arena arena;
     uint64_t panics;
     uint64_t pending;
+    uint64_t first;
     int64_t now_us;
     struct store_panic rows[BATCH];
     struct store_responder responders[BATCH];
@@ -70,7 +71,7 @@ static void set_panic(struct fill *fill, uint64_t i, struct store_panic *row)
 {
     char text[BENCH_ID_LENGTH + 1] = {0};
     struct id id;
-    bench_id_stored(i, text);
+    bench_id_stored(fill->first + i, text);
     check(id_parse(text, &id), text);
     bool closed = i < fill->panics - fill->pending;
     *row = lifecycle_create(TENANT, &id, content_of(text, &fill->arena), LIFECYCLE_QUEUE_LIVE, false,
@@ -148,14 +149,15 @@ static uint64_t count(const char *text)
 
 int main(int argc, char **argv)
 {
-    if (argc < 3 || argc > 5) {
-        fprintf(stderr, "Usage: bench_fill URL N [PENDING [RESPONDERS]]\n");
+    if (argc < 3 || argc > 6) {
+        fprintf(stderr, "Usage: bench_fill URL N [PENDING [RESPONDERS [FIRST]]]\n");
         return 64;
     }
     static struct fill fill;
     fill.panics = count(argv[2]);
     fill.pending = argc > 3 ? count(argv[3]) : 0;
     uint64_t responders = argc > 4 ? count(argv[4]) : 0;
+    fill.first = argc > 5 ? count(argv[5]) : 0;
     if (fill.pending > fill.panics) {
         fprintf(stderr, "bench_fill: more pending than there are\n");
         return 64;
