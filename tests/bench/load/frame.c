@@ -70,16 +70,10 @@ bool frame_prepare_raw(struct frame *frame, size_t request_length, size_t answer
     return true;
 }
 
-nng_msg *frame_request(const struct frame *frame, const char *id)
+void frame_write(const struct frame *frame, const char *id, uint8_t *to)
 {
-    nng_msg *msg;
-    if (nng_msg_alloc(&msg, frame->length) != 0) {
-        return NULL;
-    }
-    uint8_t *body = nng_msg_body(msg);
-    memcpy(body, frame->request, frame->length);
-    memcpy(body + frame->id_at, id, BENCH_ID_LENGTH);
-    return msg;
+    memcpy(to, frame->request, frame->length);
+    memcpy(to + frame->id_at, id, BENCH_ID_LENGTH);
 }
 
 /* Behind a varint; `end` when there is no end to it. */
@@ -107,13 +101,11 @@ static enum status check_answer(const uint8_t *at, const uint8_t *end, const cha
     return same ? STATUS_OK : STATUS_DATA_LOSS;
 }
 
-enum status frame_check(const struct frame *frame, nng_msg *answer, const char *id)
+enum status frame_check(const struct frame *frame, const uint8_t *answer, size_t length, const char *id)
 {
-    const uint8_t *body = nng_msg_body(answer);
-    size_t length = nng_msg_len(answer);
     if (frame->kind != FRAME_RAW) {
-        return check_answer(body, body + length, id);
+        return check_answer(answer, answer + length, id);
     }
-    bool same = length == frame->answer_length && memcmp(body + frame->id_at, id, BENCH_ID_LENGTH) == 0;
+    bool same = length == frame->answer_length && memcmp(answer + frame->id_at, id, BENCH_ID_LENGTH) == 0;
     return same ? STATUS_OK : STATUS_DATA_LOSS;
 }

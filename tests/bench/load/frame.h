@@ -8,7 +8,6 @@
 #ifndef BENCH_FRAME_H
 #define BENCH_FRAME_H
 
-#include <nng/nng.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,11 +37,11 @@ void frame_prepare(struct frame *frame, enum frame_kind kind);
  */
 MUST_USE bool frame_prepare_raw(struct frame *frame, size_t request_length, size_t answer_length);
 
-/* The request for one id, 36 characters. The caller owns it; NULL when memory is short. */
-nng_msg *frame_request(const struct frame *frame, const char *id);
+/* The request for one id, 36 characters: `length` bytes. */
+void frame_write(const struct frame *frame, const char *id, uint8_t *to);
 
 /* Is this the answer to the request for `id`? OK, or the status that it carries; DATA_LOSS when it is none.
  */
-enum status frame_check(const struct frame *frame, nng_msg *answer, const char *id);
+enum status frame_check(const struct frame *frame, const uint8_t *answer, size_t length, const char *id);
 
 #endif

@@ -178,7 +178,12 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench_load: no memory\n");
         return EXIT_FAILURE;
     }
-    load_run(&options.load, &result);
+    if (options.load.rate > 0) {
+        load_run_open(&options.load, &result);
+    } else {
+        load_run_closed(&options.load, &result);
+    }
+    samples_sort(&result.latency);
     print_result(&options, &result);
     /* nng's threads go on: closing would only be timed by nobody. */
     _exit(EXIT_SUCCESS);

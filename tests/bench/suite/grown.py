@@ -105,7 +105,7 @@ class Grown:
     # ---- a backlog ----
 
     def drain(self):
-        """Assignments a second, from the first that is seen to the last, of a backlog for which there are responders."""
+        """Assignments a second, from the first look to the last, of a backlog for which there are responders."""
         measure.fill(self.store("backlog"), PENDING, PENDING, PENDING)
         with Panicd(self.store("backlog"), http=True) as panicd:
             seen = []

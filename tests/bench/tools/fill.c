@@ -4,8 +4,8 @@
  *
  *     bench_fill URL N [PENDING [RESPONDERS [FIRST]]]
  *
- * N panics with the ids of load/ids.h from number FIRST on, all of them closed but the last PENDING, which wait
- * for a responder. RESPONDERS are free ones, put after the panics. What is there already stays.
+ * N panics with the ids of load/ids.h from number FIRST on, all of them closed but the last PENDING, which
+ * wait for a responder. RESPONDERS are free ones, put after the panics. What is there already stays.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -48,6 +48,12 @@ static int64_t append_and_sync(int file, const char *block)
     return now_ns(CLOCK_MONOTONIC) - begin_ns;
 }
 
+static double quantile_us(const int64_t *sorted_ns, long n, long percent)
+{
+    long i = n * percent / 100;
+    return (double)sorted_ns[i < n ? i : n - 1] / 1000;
+}
+
 static int measure_syncs(const char *folder, long n)
 {
     static int64_t took_ns[SYNCS_MAX];
@@ -62,8 +68,8 @@ static int measure_syncs(const char *folder, long n)
     close(file);
     check(unlink("fdatasync.probe") == 0, "unlink");
     qsort(took_ns, (size_t)n, sizeof(took_ns[0]), compare);
-    printf("{\"n\":%ld,\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f}\n", n, (double)took_ns[n / 2] / 1000,
-           (double)took_ns[n * 99 / 100] / 1000, (double)took_ns[n - 1] / 1000);
+    printf("{\"n\":%ld,\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f}\n", n, quantile_us(took_ns, n, 50),
+           quantile_us(took_ns, n, 99), quantile_us(took_ns, n, 100));
     return EXIT_SUCCESS;
 }
 

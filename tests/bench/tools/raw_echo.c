@@ -17,8 +17,8 @@
 #define CONTEXTS 1280
 
 struct echo {
-    nng_ctx ctx;
     nng_aio *aio;
+    nng_ctx ctx;
     bool sending;
 };
 
