@@ -247,12 +247,13 @@ static struct batch_end run_batch(struct dispatch *dispatch, const struct store_
     if (status != STATUS_OK) {
         end.seen = 0;
     }
+    const char *told = NULL;
     for (size_t i = 0; i < n_jobs; i++) {
         struct job *job = &dispatch->jobs[i];
         if (status == STATUS_OK && dispatch->ops[i].outcome == STATUS_OK) {
             note_change(dispatch, job);
             renew_cache(dispatch, job);
-            hub_changed(dispatch->config.hub, job->after.tenant, &job->after.id);
+            hub_changed(dispatch->config.hub, job->after.tenant, &job->after.id, &told);
             end.changed++;
         } else {
             counter_add(&dispatch->overtaken, status == STATUS_OK);

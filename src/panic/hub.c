@@ -7,7 +7,8 @@
  * lock; then it is either parked and woken, or still looking, and `has_changed` keeps it from parking.
  *
  * Waiters for one panic are found by a hash of its id, those for a whole tenant are in a bucket of their own;
- * so a commit of many panics does not walk over all who wait for one.
+ * so a commit of many panics does not walk over all who wait for one. Those of a tenant are told of the first
+ * change of a commit only: whoever looks after that sees all of it.
  */
 #include "panic/hub.h"
 
@@ -169,14 +170,17 @@ static void tell(struct hub *hub, struct waiters *bucket, const char *tenant, co
     }
 }
 
-void hub_changed(struct hub *hub, const char *tenant, const struct id *id)
+void hub_changed(struct hub *hub, const char *tenant, const struct id *id, const char **told)
 {
     if (atomic_load(&hub->registered) == 0) {
         return;
     }
     pthread_mutex_lock(&hub->lock);
     tell(hub, bucket_of(hub, id), tenant, id);
-    tell(hub, &hub->of_tenants, tenant, id);
+    if (*told == NULL || strcmp(*told, tenant) != 0) {
+        tell(hub, &hub->of_tenants, tenant, id);
+        *told = tenant;
+    }
     pthread_mutex_unlock(&hub->lock);
 }
 

@@ -62,8 +62,12 @@ bool hub_is_over(struct hub *hub, const struct hub_waiter *waiter);
 /* A waiter that is registered and not parked goes. */
 void hub_leave(struct hub *hub, struct hub_waiter *waiter);
 
-/* A change of this panic is committed. Any thread; never blocks for long. */
-void hub_changed(struct hub *hub, const char *tenant, const struct id *id);
+/*
+ * A change of this panic is committed, and so are all that are told with the same `told`, which is NULL at
+ * first: whoever waits for any panic of a tenant is told once of them. The tenant must stay as long as
+ * `told`. Any thread; never blocks for long.
+ */
+void hub_changed(struct hub *hub, const char *tenant, const struct id *id, const char **told);
 
 /* Wakes all, for whom it is over; refuses new ones. Again is harmless. */
 void hub_close(struct hub *hub);

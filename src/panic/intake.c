@@ -20,10 +20,11 @@ struct intake {
 /* Who waits for a change hears of it before the writer does: there is no answer to wait for. */
 static void tell_hub(const struct intake *intake, size_t n)
 {
+    const char *told = NULL;
     for (size_t i = 0; i < n; i++) {
         const struct store_op *op = &intake->ops[i];
         if (op->outcome == STATUS_OK && !op->replayed && op->kind != STORE_PUT_RESPONDER) {
-            hub_changed(intake->hub, op->panic->tenant, &op->panic->id);
+            hub_changed(intake->hub, op->panic->tenant, &op->panic->id, &told);
         }
     }
 }

@@ -217,6 +217,13 @@ static struct hub *new_hub(atomic_uint *woken)
     return hub;
 }
 
+/* A commit of one change. */
+static void change(struct hub *hub, const char *tenant, const struct id *id)
+{
+    const char *told = NULL;
+    hub_changed(hub, tenant, id, &told);
+}
+
 static void test_a_change_between_looking_and_parking_is_not_lost(void **state)
 {
     (void)state;
@@ -226,16 +233,60 @@ static void test_a_change_between_looking_and_parking_is_not_lost(void **state)
     const struct id other = {.bytes = {2}};
     struct hub_waiter waiter = {.tenant = "acme", .id = id, .until_us = INT64_MAX};
     assert_ok(hub_register(hub, &waiter));
-    hub_changed(hub, "acme", &id);
+    change(hub, "acme", &id);
     assert_false(hub_park(hub, &waiter));
     assert_false(hub_is_over(hub, &waiter));
-    hub_changed(hub, "acme", &other);
-    hub_changed(hub, "acme2", &id);
+    change(hub, "acme", &other);
+    change(hub, "acme2", &id);
     assert_true(hub_park(hub, &waiter));
     assert_int_equal(woken, 0);
-    hub_changed(hub, "acme", &id);
-    hub_changed(hub, "acme", &id);
+    change(hub, "acme", &id);
+    change(hub, "acme", &id);
     assert_int_equal(woken, 1);
+    hub_leave(hub, &waiter);
+    hub_free(hub);
+}
+
+/* Who waits for a panic is told though its tenant was, and who waits for a tenant though another one was. */
+static void test_a_commit_of_many_changes_is_told_to_all_whom_it_concerns(void **state)
+{
+    (void)state;
+    static const char *const tenants[] = {"acme", "acme", "acme2"};
+    atomic_uint woken = 0;
+    struct hub *hub = new_hub(&woken);
+    struct hub_waiter waiters[] = {{.tenant = "acme"}, {.tenant = "acme2"}, {.tenant = "acme"}};
+    const struct id ids[] = {{.bytes = {1}}, {.bytes = {2}}, {.bytes = {3}}};
+    waiters[2].id = ids[1];
+    for (size_t i = 0; i < 3; i++) {
+        waiters[i].until_us = INT64_MAX;
+        assert_ok(hub_register(hub, &waiters[i]));
+        assert_true(hub_park(hub, &waiters[i]));
+    }
+    const char *told = NULL;
+    for (size_t i = 0; i < 3; i++) {
+        hub_changed(hub, tenants[i], &ids[i], &told);
+    }
+    assert_int_equal(woken, 3);
+    for (size_t i = 0; i < 3; i++) {
+        hub_leave(hub, &waiters[i]);
+    }
+    hub_free(hub);
+}
+
+/* It parks between two commits, and so must be woken by the second, though the first told its tenant. */
+static void test_each_commit_tells_a_tenant_anew(void **state)
+{
+    (void)state;
+    atomic_uint woken = 0;
+    struct hub *hub = new_hub(&woken);
+    const struct id id = {.bytes = {1}};
+    struct hub_waiter waiter = {.tenant = "acme", .until_us = INT64_MAX};
+    assert_ok(hub_register(hub, &waiter));
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_true(hub_park(hub, &waiter));
+        change(hub, "acme", &id);
+        assert_int_equal(woken, i);
+    }
     hub_leave(hub, &waiter);
     hub_free(hub);
 }
@@ -282,6 +333,8 @@ int main(void)
                                         rig_tear_down),
         cmocka_unit_test_setup_teardown(test_closing_answers_whoever_waits, rig_set_up, rig_tear_down),
         cmocka_unit_test(test_a_change_between_looking_and_parking_is_not_lost),
+        cmocka_unit_test(test_a_commit_of_many_changes_is_told_to_all_whom_it_concerns),
+        cmocka_unit_test(test_each_commit_tells_a_tenant_anew),
         cmocka_unit_test(test_a_hub_takes_so_many_and_none_when_closed),
     };
     return cmocka_run_group_tests_name("panic: feed", tests, NULL, NULL);
