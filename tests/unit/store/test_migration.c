@@ -5,6 +5,8 @@
 #include "fixture.h"
 
 #include <sqlite3.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "store/sqlite_internal.h"
 
@@ -74,15 +76,21 @@ static const char schema_1[] =
                                                                                  "user_version = 1; PRAGMA "
                                                                                  "journal_mode = WAL;";
 
-static int setup_schema_1(void **state)
+static int setup_schema_1_unopened(void **state)
 {
     setup_folder(state);
-    struct fixture *fixture = *state;
+    const struct fixture *fixture = *state;
     sqlite3 *db;
     assert_int_equal(sqlite3_open(fixture->path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, schema_1, NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
-    fixture_reopen(fixture);
+    return 0;
+}
+
+static int setup_schema_1(void **state)
+{
+    setup_schema_1_unopened(state);
+    fixture_reopen(*state);
     return 0;
 }
 
@@ -267,6 +275,85 @@ static void test_the_migrated_file_is_sound_and_opens_again(void **state)
     sqlite3_finalize(check);
 }
 
+/* ---- a process that dies in the middle ---- */
+
+/* How a child ends. */
+enum { OPENED = 10, DIED_BEFORE, DIED_WITHIN };
+
+/* Of the child: steps of SQLite's machine until it dies. */
+static int steps_left;
+
+/* Without a word to anybody, as if killed. The opening has one transaction of its own: the migration's. */
+static int count_step(void *db)
+{
+    if (--steps_left <= 0) {
+        _exit(sqlite3_get_autocommit(db) == 0 ? DIED_WITHIN : DIED_BEFORE);
+    }
+    return 0;
+}
+
+/* An extension's entry point: called for each connection that is opened. */
+static int count_steps(sqlite3 *db, char **error, const void *api)
+{
+    (void)error;
+    (void)api;
+    sqlite3_progress_handler(db, 1, count_step, db);
+    return SQLITE_OK;
+}
+
+static int open_in_child(const struct fixture *fixture, int steps)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct store *store;
+        steps_left = steps;
+        sqlite3_auto_extension((void (*)(void))count_steps);
+        _exit(store_open(fixture->url, &store, NULL) == STATUS_OK ? OPENED : 1);
+    }
+    int result;
+    assert_int_equal(waitpid(child, &result, 0), child);
+    assert_true(WIFEXITED(result));
+    return WEXITSTATUS(result);
+}
+
+static int schema_version(const struct fixture *fixture)
+{
+    sqlite3 *db;
+    sqlite3_stmt *statement;
+    assert_int_equal(sqlite3_open_v2(fixture->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int version = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return version;
+}
+
+static void test_death_in_the_middle_leaves_the_old_schema_whole(void **state)
+{
+    const struct fixture *fixture = *state;
+    unsigned within = 0;
+    int end;
+    int steps = 1;
+    while ((end = open_in_child(fixture, steps)) == DIED_WITHIN || end == DIED_BEFORE) {
+        if (end == DIED_WITHIN) {
+            assert_int_equal(schema_version(fixture), 1);
+            within++;
+        } else if (within > 0) {
+            /* What was in a transaction before is behind it now: the migration is committed. */
+            break;
+        }
+        steps += 1 + steps / 16;
+    }
+    assert_true(within > 10);
+    assert_true(end == OPENED || end == DIED_BEFORE);
+    assert_int_equal(schema_version(fixture), 2);
+    fixture_reopen(*state);
+    test_the_feed_has_the_changes_in_the_order_of_their_times(state);
+    test_the_counts_are_right(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,5 +374,8 @@ int main(void)
         on_schema_1[i].setup_func = setup_schema_1;
         on_schema_1[i].teardown_func = teardown;
     }
-    return cmocka_run_group_tests_name("store: migration", on_schema_1, NULL, NULL);
+    const struct CMUnitTest deaths[] = {cmocka_unit_test_setup_teardown(
+        test_death_in_the_middle_leaves_the_old_schema_whole, setup_schema_1_unopened, teardown)};
+    return cmocka_run_group_tests_name("store: migration", on_schema_1, NULL, NULL) +
+           cmocka_run_group_tests_name("store: death in a migration", deaths, NULL, NULL);
 }
