@@ -4,10 +4,13 @@
  * that takes nothing. Where a stream stands is a number, the last_sequence of its last answer; the client is
  * told every number that it has passed, and comes back with the last.
  *
- * The first call does not wait: what it ends with decides between an ordinary answer and a stream. A call
- * for which there is no room, at first too, since browsers give up for good a stream that is refused, or a
- * later one that finds the service away, is made again after RETRY_US, first without waiting; other failures
- * end the stream, and the client hears of them when it comes back.
+ * The first call does not wait: what it ends with decides between an ordinary answer and a stream. Who comes
+ * back to a panic that is closed, and has seen all of it, gets 204: browsers come back to whatever ends, once
+ * a second for as long as their page is open, until they are told this.
+ *
+ * A call for which there is no room, at first too, since browsers give up for good a stream that is refused,
+ * or a later one that finds the service away, is made again after RETRY_US, first without waiting; other
+ * failures end the stream, and the client hears of them when it comes back.
  *
  * A call may be finished by any thread: the text is made there, into the stream's own memory, and the stream
  * goes through a lock-free queue back to the loop. Who ends while its call is under way is freed when that is
@@ -280,7 +283,7 @@ static void open_stream(struct stream *stream)
     write_text(stream, PREAMBLE, strlen(PREAMBLE));
 }
 
-static void refuse(struct stream *stream)
+static void answer_ordinarily(struct stream *stream)
 {
     struct request request;
     struct peer *peer = stream->peer;
@@ -312,6 +315,12 @@ static void go_on(struct stream *stream)
     }
 }
 
+/* What the first call has found is that there will never be anything to tell. */
+static bool has_seen_all(const struct stream *stream)
+{
+    return stream->status == STATUS_OK && stream->is_at_end && stream->text.length == 0;
+}
+
 static void deliver(struct stream *stream)
 {
     stream->is_calling = false;
@@ -319,7 +328,9 @@ static void deliver(struct stream *stream)
         release(stream);
         return;
     }
-    if (!stream->is_open && stream->status == STATUS_OK) {
+    if (!stream->is_open && has_seen_all(stream)) {
+        stream->answer.http_status = 204;
+    } else if (!stream->is_open && stream->status == STATUS_OK) {
         open_stream(stream);
     }
     if (stream->is_open) {
@@ -327,7 +338,7 @@ static void deliver(struct stream *stream)
     } else if (stream->status == STATUS_RESOURCE_EXHAUSTED && !stream->streams->is_closed) {
         call_later(stream);
     } else {
-        refuse(stream);
+        answer_ordinarily(stream);
     }
 }
 
@@ -414,7 +425,7 @@ void streams_close(struct streams *streams)
             end(stream);
         } else if (!stream->is_calling) {
             event_del(stream->retry);
-            refuse(stream);
+            answer_ordinarily(stream);
         }
         stream = next;
     }
