@@ -17,6 +17,7 @@
 #include "harness/calls.h"
 #include "harness/http_client.h"
 #include "harness/panicd.h"
+#include "harness/scrape.h"
 
 #define ID "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41"
 #define TEXT_MAX 65536
@@ -253,7 +254,7 @@ static void test_after_a_kill_each_event_comes_exactly_once(void **state)
     close_stream(whole);
 }
 
-static void test_a_hundred_streams_see_every_creation(void **state)
+static void test_four_hundred_streams_see_every_creation(void **state)
 {
     (void)state;
     static struct stream *streams[STREAMS];
@@ -288,8 +289,25 @@ static void test_what_cannot_be_streamed_is_an_ordinary_answer(void **state)
     http_expect(&answer, 400, "code", "out_of_range");
     http_call(panicd_http(panicd), "POST", "/events", "", "", &answer);
     http_expect(&answer, 405, "code", "unimplemented");
+    int fd = http_connect(panicd_http(panicd), NULL);
+    http_send(fd, "HEAD /events HTTP/1.1\r\nHost: test\r\n\r\n");
+    http_receive_head(fd, &answer);
+    assert_int_equal(answer.status, 405);
+    close(fd);
     http_call(panicd_http(panicd), "GET", "/events", "Origin: https://evil.example\r\n", NULL, &answer);
     http_expect(&answer, 403, "code", "permission_denied");
+}
+
+static void test_a_quiet_stream_shows_that_it_lives(void **state)
+{
+    (void)state;
+    struct stream *stream = open_stream("/events");
+    read_until(stream, "\nid: ", 1);
+    int64_t start_us = monotonic_us();
+    read_until(stream, "\n:\n\n", 1);
+    assert_true(monotonic_us() - start_us < 20 * US_PER_S);
+    assert_int_equal(count_of(stream, "event: "), 0);
+    close_stream(stream);
 }
 
 static void test_chunks_end_with_the_stream(void **state)
@@ -354,12 +372,22 @@ static void *run_watch(void *arg)
     return NULL;
 }
 
+/* Until a call waits for the next change: whoever sent it has seen those before. */
+static void await_parked(void)
+{
+    int64_t give_up_us = monotonic_us() + HARNESS_PATIENCE_US;
+    while (scrape_now(panicd_http(panicd), "panicd_events_parked") < 1) {
+        assert_true(monotonic_us() < give_up_us);
+    }
+}
+
 static void test_panicctl_watch_goes_on_over_a_restart_until_the_panic_is_closed(void **state)
 {
     (void)state;
     calls_create(client, &arena, ID);
     struct watch watch = {.exit_status = -1};
     assert_int_equal(pthread_create(&watch.thread, NULL, run_watch, &watch), 0);
+    await_parked();
     panicd_kill(panicd);
     panicd_restart(panicd);
     calls_resolve(client, &arena, ID, "");
@@ -391,9 +419,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_feed_of_all_begins_now_unless_told_otherwise, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_after_a_kill_each_event_comes_exactly_once, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_hundred_streams_see_every_creation, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_four_hundred_streams_see_every_creation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_streamed_is_an_ordinary_answer, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_a_quiet_stream_shows_that_it_lives, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_chunks_end_with_the_stream, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_stop_ends_streams_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_shim_in_front_of_a_channel_streams_too, set_up, tear_down),
