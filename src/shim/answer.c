@@ -87,3 +87,14 @@ void answer_error(struct answer *answer, enum error_style style, int http_status
         answer_add_header(answer, "Retry-After", RETRY_AFTER_S);
     }
 }
+
+void answer_no_room(struct answer *answer)
+{
+    /* Which protocol is spoken is left open: `message` is what clients of Connect look for. */
+    static const char text[] =
+        "{\"error\":\"the server holds as much as it may; send the request again\",\"code\":\"unavailable\","
+        "\"message\":\"the server holds as much as it may; send the request again\"}";
+    *answer = (struct answer){.close = answer->close};
+    answer_body(answer, 503, "application/json", text, sizeof(text) - 1);
+    answer_add_header(answer, "Retry-After", RETRY_AFTER_S);
+}

@@ -27,11 +27,16 @@ struct answer {
     struct rpc_header headers[ANSWER_HEADERS_MAX];
     size_t n_headers;
     bool close;
+    /* To what changed something: is sent also when there is no room for it. */
+    bool must_go;
 };
 
 /* A body of static storage or in an arena. */
 void answer_body(struct answer *answer, int http_status, const char *content_type, const char *body,
                  size_t length);
+
+/* Instead of an answer for which there is no room. */
+void answer_no_room(struct answer *answer);
 
 /* An error; `http_status` 0 = the one that belongs to `status`. Adds to the headers that are there. 429 and
  * 503 get a Retry-After, unless there is one. */

@@ -16,9 +16,10 @@
  * 9112, 9.6). When evhttp refuses something by itself, with a page in HTML, the page is caught in the output
  * buffer and replaced.
  *
- * A stream's answer has no end to be waited for, so its deadline is one of progress: it begins anew with
- * every byte that the client takes, and there is none while nothing waits to be taken. evhttp has no part in
- * it: it cannot read while it answers, and so would not see the client go.
+ * Bytes are counted in the budget of all connections from where they are seen first: a request's as they
+ * arrive, an answer's when evhttp gets it; both until the answer is out. A request that finds no room is
+ * refused, whatever part of it is there. Bytes behind a request that is not answered yet cannot be refused;
+ * without room for them nothing more is read.
  *
  * While a request is with its handler (BUSY) evhttp does not read, so nothing ends the connection; its
  * request stays valid until it is answered.
@@ -44,6 +45,8 @@ static const struct refusal body_too_long = {413, STATUS_RESOURCE_EXHAUSTED,
 static const struct refusal too_slow = {408, STATUS_DEADLINE_EXCEEDED, "the request did not arrive in time"};
 static const struct refusal not_http = {400, STATUS_INVALID_ARGUMENT, "not a valid HTTP request"};
 static const struct refusal no_memory = {503, STATUS_UNAVAILABLE, "the server is short of memory"};
+static const struct refusal no_room = {503, STATUS_UNAVAILABLE,
+                                       "the server holds as much as it may; send the request again"};
 static const struct refusal too_many = {503, STATUS_UNAVAILABLE, "too many connections; try again later"};
 
 static int64_t in_ms(unsigned ms)
@@ -67,6 +70,7 @@ static void forget(struct peer *peer)
 {
     struct gate *gate = peer->gate;
     peer_set_phase(peer, REFUSED, 0);
+    peer_charge(peer, 0);
     evbuffer_remove_cb(bufferevent_get_input(peer->bufferevent), on_input, peer);
     evbuffer_remove_cb(bufferevent_get_output(peer->bufferevent), on_output, peer);
     if (peer->is_waiting) {
@@ -110,6 +114,28 @@ static void refuse_soon(struct peer *peer, const struct refusal *why)
 
 /* ---- bytes ---- */
 
+/* What the peer's request takes becomes `bytes`, if there is room; refuses it otherwise. */
+static void charge_request(struct peer *peer, size_t bytes)
+{
+    struct budget *budget = &peer->gate->shared->budget;
+    if (bytes > peer->charged && !budget_has_room(budget, peer->charged, bytes - peer->charged)) {
+        counter_add(&budget->refused, 1);
+        refuse_soon(peer, &no_room);
+        return;
+    }
+    peer_charge(peer, bytes);
+}
+
+/* Behind a request that has no answer yet. */
+static void charge_behind(struct peer *peer, size_t more)
+{
+    if (!budget_has_room(&peer->gate->shared->budget, peer->charged, more)) {
+        /* evhttp reads on by itself when the answer is out. */
+        bufferevent_disable(peer->bufferevent, EV_READ);
+    }
+    peer_charge(peer, peer->charged + more);
+}
+
 static void hold(struct peer *peer, struct evbuffer *input)
 {
     if (peer->held == NULL) {
@@ -130,6 +156,10 @@ static void look_at_head(struct peer *peer, struct evbuffer *input)
         peer_set_phase(peer, HEAD, peer->deadline_us);
     }
     size_t length = evbuffer_get_length(input);
+    charge_request(peer, length);
+    if (peer->phase == REFUSED) {
+        return;
+    }
     length = length < limits->head_max ? length : limits->head_max;
     const char *data = (const char *)evbuffer_pullup(input, (ev_ssize_t)length);
     if (data == NULL) {
@@ -172,6 +202,9 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
         }
     } else if (peer->phase == BODY) {
         peer->body_bytes += info->n_added;
+        charge_request(peer, peer->charged + info->n_added);
+    } else if (peer->phase == BUSY || peer->phase == SENDING) {
+        charge_behind(peer, info->n_added);
     }
     if (peer->phase == BODY && peer->is_chunked && peer->body_bytes > peer->gate->shared->limits.body_max) {
         refuse_soon(peer, &body_too_long);
@@ -181,22 +214,13 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     }
 }
 
-static void note_progress(struct peer *peer, struct evbuffer *output, const struct evbuffer_cb_info *info)
-{
-    if (evbuffer_get_length(output) == 0) {
-        peer->deadline_us = 0;
-    } else if (info->n_deleted > 0 || peer->deadline_us == 0) {
-        peer->deadline_us = in_ms(peer->gate->shared->limits.send_ms);
-    }
-}
-
 /* evhttp writes while no request is with us: "100 Continue", or it refuses the request. */
 static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg)
 {
     static const char go_on[] = "HTTP/1.1 100 ";
     struct peer *peer = arg;
     if (peer->phase == STREAMING) {
-        note_progress(peer, output, info);
+        peer_note_progress(peer, output, info);
         return;
     }
     if (info->n_added == 0 || peer->phase != BODY) {
@@ -317,6 +341,7 @@ static void answer_is_out(struct evhttp_request *request, void *arg)
     struct evbuffer *input = bufferevent_get_input(peer->bufferevent);
     (void)request;
     peer_set_phase(peer, RESTING, in_ms(peer->gate->shared->limits.idle_ms));
+    peer_charge(peer, evbuffer_get_length(input));
     if (evbuffer_get_length(input) > 0) {
         hold(peer, input);
         attend_soon(peer);
@@ -338,8 +363,17 @@ struct peer *gate_begin_request(struct gate *gate, struct evhttp_request *reques
 void gate_begin_answer(struct peer *peer, struct evhttp_request *request)
 {
     peer->owner = NULL;
+    peer_charge(peer, peer->charged + evbuffer_get_length(evhttp_request_get_output_buffer(request)));
     peer_set_phase(peer, SENDING, in_ms(peer->gate->shared->limits.send_ms));
     evhttp_request_set_on_complete_cb(request, answer_is_out, peer);
+}
+
+bool gate_has_room(const struct peer *peer, size_t answer_length)
+{
+    struct budget *budget = &peer->gate->shared->budget;
+    bool has_room = budget_has_room(budget, 0, answer_length);
+    counter_add(&budget->refused, has_room ? 0 : 1);
+    return has_room;
 }
 
 void gate_set_owner(struct peer *peer, void *owner)
@@ -351,51 +385,6 @@ void gate_set_owner(struct peer *peer, void *owner)
 void gate_set_gone(struct peer *peer, void (*gone)(void *owner))
 {
     peer->owner_gone = gone;
-}
-
-/* ---- streams ---- */
-
-static void drop_input(struct bufferevent *bufferevent, void *arg)
-{
-    struct evbuffer *input = bufferevent_get_input(bufferevent);
-    (void)arg;
-    evbuffer_drain(input, evbuffer_get_length(input));
-}
-
-static void stream_written(struct bufferevent *bufferevent, void *arg)
-{
-    struct peer *peer = arg;
-    if (evbuffer_get_length(bufferevent_get_output(bufferevent)) == 0) {
-        peer->drained(peer->owner);
-    }
-}
-
-static void stream_ended(struct bufferevent *bufferevent, short what, void *arg)
-{
-    const struct peer *peer = arg;
-    (void)bufferevent;
-    (void)what;
-    evhttp_connection_free(peer->connection);
-}
-
-void gate_begin_stream(struct peer *peer, void (*drained)(void *owner))
-{
-    peer->drained = drained;
-    peer_set_phase(peer, STREAMING, 0);
-    bufferevent_set_timeouts(peer->bufferevent, NULL, NULL);
-    bufferevent_setcb(peer->bufferevent, drop_input, stream_written, stream_ended, peer);
-    bufferevent_enable(peer->bufferevent, EV_READ | EV_WRITE);
-}
-
-struct evbuffer *gate_stream_output(struct peer *peer)
-{
-    return bufferevent_get_output(peer->bufferevent);
-}
-
-void gate_end_stream(struct peer *peer)
-{
-    gate_set_owner(peer, NULL);
-    peer_end(peer);
 }
 
 void *gate_owner(const struct peer *peer)

@@ -16,6 +16,7 @@
 
 #include "base/metrics.h"
 #include "shim/addresses.h"
+#include "shim/budget.h"
 #include "shim/http_status.h"
 #include "shim/shim.h"
 
@@ -24,6 +25,7 @@ struct gate_shared {
     struct shim_limits limits;
     SSL_CTX *tls;
     struct addresses *addresses;
+    struct budget budget;
     atomic_uint connections;
     struct counter connections_total;
     struct counter connections_refused;
@@ -63,6 +65,9 @@ struct bufferevent *gate_new_connection(struct event_base *base, void *gate);
 /* evhttp has read a request: whose it is. NULL for a connection that the gate does not know, which is to be
  * closed. */
 struct peer *gate_begin_request(struct gate *gate, struct evhttp_request *request);
+
+/* May an answer of this length wait to be taken? One that has to be told is sent all the same. */
+bool gate_has_room(const struct peer *peer, size_t answer_length);
 
 /* The answer is about to be given to evhttp. */
 void gate_begin_answer(struct peer *peer, struct evhttp_request *request);

@@ -30,6 +30,7 @@
 #include "shim/exchange.h"
 #include "shim/reply.h"
 #include "shim/streams.h"
+#include "shim/waiting.h"
 
 /* Threads that may finish calls, at most: what the queue has room for beside the exchanges. */
 #define FINISHERS_MAX 128
@@ -39,12 +40,6 @@
 #define END_CHECK_US (5 * US_PER_MS)
 /* Every method, those that evhttp does not know too: what is allowed is for the routes to say. */
 #define ALL_METHODS 0xFFFF
-
-struct waiting {
-    TAILQ_ENTRY(waiting) link;
-    struct peer *peer;
-    struct evhttp_request *evhttp;
-};
 
 struct loop {
     struct loop_config config;
@@ -56,7 +51,7 @@ struct loop {
     struct exchange *free;
     size_t n_in_flight;
     struct streams *streams;
-    TAILQ_HEAD(waiting_list, waiting) waiting;
+    struct waiting_list waiting;
     struct arena scratch;
     struct trace_ids ids;
     struct event *end_check;
@@ -89,6 +84,9 @@ static void wake_up(struct loop *loop)
 static void send_answer(struct loop *loop, const struct request *request, struct answer *answer,
                         const char *traceparent)
 {
+    if (!answer->must_go && !gate_has_room(request->peer, answer->length)) {
+        answer_no_room(answer);
+    }
     answer->close = answer->close || atomic_load(&loop->closing);
     counter_add(&loop->config.counters->answers[http_status_index(answer->http_status)], 1);
     reply_send(loop->config.edge, request, answer, traceparent);
@@ -129,6 +127,7 @@ static void send_exchange(struct loop *loop, struct exchange *exchange)
 {
     struct request request;
     if (exchange->evhttp != NULL && request_init(&request, exchange->evhttp, exchange->peer)) {
+        exchange->answer.must_go = !exchange->call.method->read_only;
         send_answer(loop, &request, &exchange->answer, exchange->traceparent);
     }
     release(loop, exchange);
@@ -161,15 +160,11 @@ static void begin_exchange(struct loop *loop, const struct request *request, con
 
 static void wait_for_turn(struct loop *loop, const struct request *request)
 {
-    struct waiting *waiting = malloc(sizeof(*waiting));
-    if (waiting == NULL) {
+    if (!waiting_push(&loop->waiting, request)) {
         refuse(loop, request, "the server is short of memory; send the request again");
         return;
     }
     counter_add(&loop->config.counters->waited, 1);
-    *waiting = (struct waiting){.peer = request->peer, .evhttp = request->evhttp};
-    TAILQ_INSERT_TAIL(&loop->waiting, waiting, link);
-    gate_set_owner(request->peer, waiting);
 }
 
 static void begin_stream(struct loop *loop, const struct request *request, const struct plan *plan)
@@ -226,38 +221,21 @@ static void on_request(struct evhttp_request *evhttp, void *arg)
 
 static void serve_waiting(struct loop *loop)
 {
-    while (loop->free != NULL && !TAILQ_EMPTY(&loop->waiting)) {
-        struct waiting *waiting = TAILQ_FIRST(&loop->waiting);
+    struct peer *peer;
+    struct evhttp_request *evhttp;
+    while (loop->free != NULL && waiting_pop(&loop->waiting, &peer, &evhttp)) {
         struct request request;
-        TAILQ_REMOVE(&loop->waiting, waiting, link);
-        gate_set_owner(waiting->peer, NULL);
-        if (request_init(&request, waiting->evhttp, waiting->peer)) {
+        if (request_init(&request, evhttp, peer)) {
             serve(loop, &request, false);
         }
-        free(waiting);
     }
-}
-
-/* The request that has been waiting with this owner, taken out; NULL when the owner is an exchange. */
-static struct evhttp_request *take_waiting(struct loop *loop, const void *owner)
-{
-    struct waiting *waiting = TAILQ_FIRST(&loop->waiting);
-    while (waiting != NULL && waiting != owner) {
-        waiting = TAILQ_NEXT(waiting, link);
-    }
-    if (waiting == NULL) {
-        return NULL;
-    }
-    struct evhttp_request *evhttp = waiting->evhttp;
-    TAILQ_REMOVE(&loop->waiting, waiting, link);
-    free(waiting);
-    return evhttp;
 }
 
 /* The connection ended before the answer. evhttp frees its request, unless it has detached it. */
 static void on_gone(struct peer *peer)
 {
-    struct evhttp_request *evhttp = take_waiting(gate_loop(peer), gate_owner(peer));
+    struct loop *loop = gate_loop(peer);
+    struct evhttp_request *evhttp = waiting_take(&loop->waiting, gate_owner(peer));
     if (evhttp == NULL) {
         struct exchange *exchange = gate_owner(peer);
         evhttp = exchange->evhttp;

@@ -102,6 +102,11 @@ static void put_answers(FILE *out, const struct shim_stats *stats)
     exposition_gauge(out, "panicd_http_in_flight", "Calls over HTTP that are under way.", stats->in_flight);
     exposition_counter(out, "panicd_http_waited_total",
                        "Requests that waited in their connection for a call to become free.", stats->waited);
+    exposition_gauge(out, "panicd_http_buffered_bytes",
+                     "Requests and answers that the connections hold together.", stats->buffered);
+    exposition_counter(out, "panicd_http_no_room_total",
+                       "Requests and answers refused because the connections held as much as they may.",
+                       stats->no_room);
     exposition_gauge(out, "panicd_http_streams", "Streams of events.", stats->streams);
     exposition_counter(out, "panicd_http_shed_total",
                        "Reads told to come again because every call was under way.", stats->shed);

@@ -28,6 +28,17 @@ void peer_set_phase(struct peer *peer, enum phase phase, int64_t deadline_us)
     peer->deadline_us = deadline_us;
 }
 
+void peer_charge(struct peer *peer, size_t bytes)
+{
+    struct budget *budget = &peer->gate->shared->budget;
+    if (bytes > peer->charged) {
+        budget_add(budget, bytes - peer->charged);
+    } else {
+        budget_remove(budget, peer->charged - bytes);
+    }
+    peer->charged = bytes;
+}
+
 size_t peer_refusal_text(const struct refusal *why, char text[PEER_REFUSAL_SIZE])
 {
     char body[PEER_REFUSAL_SIZE / 2];
@@ -74,6 +85,7 @@ void peer_refuse(struct peer *peer, const struct refusal *why)
     evbuffer_drain(output, evbuffer_get_length(output));
     evbuffer_freeze(output, 1);
     evbuffer_drain(bufferevent_get_input(bufferevent), SIZE_MAX);
+    peer_charge(peer, 0);
     char text[PEER_REFUSAL_SIZE];
     evbuffer_add(output, text, peer_refusal_text(why, text));
     bufferevent_enable(bufferevent, EV_READ | EV_WRITE);

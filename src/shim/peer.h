@@ -2,6 +2,8 @@
 #ifndef SHIM_PEER_H
 #define SHIM_PEER_H
 
+#include <event2/buffer.h>
+
 #include "shim/gate.h"
 #include "shim/head.h"
 
@@ -28,6 +30,9 @@ struct peer {
     /* Of a chunked body, framing included. */
     size_t body_bytes;
     bool is_chunked;
+    /* Bytes that stand in the budget for this peer; of these, those of a stream's request. */
+    size_t charged;
+    size_t stream_base;
     /* A refusal that has not been written yet. */
     const struct refusal *why;
     bool is_counted;
@@ -41,6 +46,12 @@ struct peer {
 
 /* A deadline of 0 is none. */
 void peer_set_phase(struct peer *peer, enum phase phase, int64_t deadline_us);
+
+/* From now on the peer holds so many bytes. */
+void peer_charge(struct peer *peer, size_t bytes);
+
+/* Of a stream: something was put into the output, or taken from it. */
+void peer_note_progress(struct peer *peer, struct evbuffer *output, const struct evbuffer_cb_info *info);
 
 /* Not from within a callback of its buffers. */
 void peer_refuse(struct peer *peer, const struct refusal *why);

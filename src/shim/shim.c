@@ -1,5 +1,6 @@
 #include "shim/shim.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,7 @@ static struct shim_limits fill_limits(const struct shim_limits *limits)
         .connections_per_address_max = or_default(limits->connections_per_address_max, 2048),
         .head_max = limits->head_max != 0 ? limits->head_max : (size_t)8 * 1024,
         .body_max = limits->body_max != 0 ? limits->body_max : (size_t)64 * 1024,
+        .buffered_max = limits->buffered_max != 0 ? limits->buffered_max : (size_t)256 * 1024 * 1024,
         .head_ms = or_default(limits->head_ms, 10000),
         .body_ms = or_default(limits->body_ms, 20000),
         .send_ms = or_default(limits->send_ms, 20000),
@@ -145,6 +147,7 @@ enum status shim_start(const struct shim_config *config, struct shim **ret_shim,
     metrics_page_init(&shim->metrics, shim, config);
     shim->edge.metrics = &shim->metrics;
     shim->shared.limits = fill_limits(&config->limits);
+    shim->shared.budget.bytes_max = shim->shared.limits.buffered_max;
     status = open_parts(shim, config, diag);
     if (status == STATUS_OK) {
         status = run_loops(shim, config->address, diag);
@@ -192,6 +195,7 @@ void shim_free(struct shim *shim)
     for (unsigned i = 0; i < shim->n_loops; i++) {
         loop_free(shim->loops[i]);
     }
+    assert(atomic_load(&shim->shared.budget.used) == 0);
     metrics_page_release(&shim->metrics);
     addresses_free(shim->shared.addresses);
     SSL_CTX_free(shim->shared.tls);
@@ -208,6 +212,8 @@ struct shim_stats shim_stats(const struct shim *shim)
         .requests = counter_read(&shim->counters.requests),
         .shed = counter_read(&shim->counters.shed),
         .waited = counter_read(&shim->counters.waited),
+        .no_room = counter_read(&shared->budget.refused),
+        .buffered = atomic_load_explicit(&shared->budget.used, memory_order_relaxed),
         .streams = atomic_load_explicit(&shim->counters.streams, memory_order_relaxed),
         .in_flight = atomic_load_explicit(&shim->counters.in_flight, memory_order_relaxed),
     };

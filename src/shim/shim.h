@@ -32,6 +32,10 @@ struct shim_limits {
     /* Request line and headers (8 KiB); body, with the framing of chunks (64 KiB). */
     size_t head_max;
     size_t body_max;
+    /* Bytes that all connections together may hold (256 MiB): requests in arrival and under way, answers that
+     * wait to be taken. A quarter is kept for requests of up to 4 KiB and answers of that length. What finds
+     * no room is told 503; an answer to what changed something is not refused. */
+    size_t buffered_max;
     /* Absolute times in ms: from the first byte, for a first request from the connection's beginning, to the
      * end of the head (10 s); from there to the end of the body (20 s); for an answer to be taken (20 s); and
      * how long a connection may rest between requests (60 s). */
@@ -86,6 +90,9 @@ struct shim_stats {
     uint64_t answers_by_status[HTTP_STATUSES + 1];
     /* Reads refused because every call was under way. */
     uint64_t shed;
+    /* Requests and answers for which buffered_max had no room, and what is held now. */
+    uint64_t no_room;
+    size_t buffered;
     /* Requests that had to wait for a call to become free. */
     uint64_t waited;
     unsigned in_flight;

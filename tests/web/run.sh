@@ -1,12 +1,16 @@
 #!/bin/sh
-# Runs one of the tests beside this file. Usage: run.sh NAME BUILD_FOLDER PANICD
+# Runs one of the tests beside this file. Usage: run.sh NAME BUILD_FOLDER PANICD [PANIC_SHIM]
+#
+# With a panic-shim the test talks to that, and the panicd stands behind it.
 #
 # The packages of package.json are put into BUILD_FOLDER/web, once for all of them; what protoc-gen-es makes from proto/
-# into BUILD_FOLDER/web/NAME. Exit status 77: skipped.
+# into BUILD_FOLDER/web/NAME, or NAME-shim. Exit status 77: skipped.
 set -eu
 name=$1
 build=$2
 panicd=$3
+shim=${4-}
+place=$name${shim:+-shim}
 here=$(cd "$(dirname "$0")" && pwd)
 proto=$here/../../proto
 web=$build/web
@@ -37,18 +41,20 @@ fi
 flock -u 9
 
 # A folder of its own, below node_modules' folder, where node finds the packages.
-rm -rf "${web:?}/$name"
-mkdir -p "$web/$name/gen"
-(cd "$proto" && protoc --plugin="$web/node_modules/.bin/protoc-gen-es" --es_out="$web/$name/gen" \
+rm -rf "${web:?}/$place"
+mkdir -p "$web/$place/gen"
+(cd "$proto" && protoc --plugin="$web/node_modules/.bin/protoc-gen-es" --es_out="$web/$place/gen" \
     --es_opt=target=js,import_extension=js \
     -I. panic/v1/panic.proto panic/v1/panic_service.proto panic/v1/dispatch_service.proto health/v1/health.proto)
-cp "$here"/*.mjs "$here"/*.html "$web/$name"
+cp "$here"/*.mjs "$here"/*.html "$web/$place"
 
 folder=$(mktemp -d)
 pid=
+behind=
 finish() {
     trap - EXIT INT TERM
     [ -z "$pid" ] || kill "$pid" 2>/dev/null && wait "$pid" || :
+    [ -z "$behind" ] || kill "$behind" 2>/dev/null && wait "$behind" || :
     rm -rf "$folder"
 }
 trap finish EXIT
@@ -59,8 +65,14 @@ origin=http://localhost:$(node -e '
     const server = require("net").createServer();
     server.listen(0, () => { console.log(server.address().port); server.close(); });')
 mkfifo "$folder/log"
-"$panicd" --listen "ipc://$folder/panicd.sock" --http 127.0.0.1:0 --http-origin "$origin" \
-    --store memory: 2>"$folder/log" &
+if [ -n "$shim" ]; then
+    "$panicd" --listen "ipc://$folder/panicd.sock" --http '' --store memory: 2>/dev/null &
+    behind=$!
+    "$shim" --upstream "ipc://$folder/panicd.sock" --http 127.0.0.1:0 --http-origin "$origin" 2>"$folder/log" &
+else
+    "$panicd" --listen "ipc://$folder/panicd.sock" --http 127.0.0.1:0 --http-origin "$origin" \
+        --store memory: 2>"$folder/log" &
+fi
 pid=$!
 exec 3<"$folder/log"
 url=
@@ -75,7 +87,7 @@ done
 # The rest of the log is read, so that panicd can write it.
 cat <&3 >/dev/null &
 
-cd "$web/$name"
+cd "$web/$place"
 export PANICD_URL="$url" PANICD_ORIGIN="$origin" PROTO="$proto"
 case $name in
 buf_curl) sh "$here/buf_curl.sh" "$web/node_modules/.bin/buf" ;;
