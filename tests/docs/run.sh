@@ -2,8 +2,8 @@
 # Runs the commands of one document: every block marked sh, in order, in one shell that ends at the first failure, against a
 # panicd of its own. Usage: run.sh DOCUMENT BUILD_FOLDER
 #
-# The addresses that documents name (ports 7070 and 8080 of 127.0.0.1) are replaced by those of that panicd. The two
-# commands of the README are tests of their own (docs/demo, and this run itself).
+# The addresses that documents name (ports 7070 and 8080 of 127.0.0.1) are replaced by those of that panicd, and port 8090 by one
+# below those that Linux chooses from. The two commands of the README are tests of their own (docs/demo, and this run itself).
 set -eu
 build=$2
 cd "$(dirname "$0")/../.."
@@ -29,11 +29,11 @@ http=$(sed -n 's/.*"url":"http:\/\/\([^"]*\)".*/\1/p' "$folder/log")
 
 awk '/^```sh$/ { on = 1; next } /^```$/ { on = 0 } on' "$document" |
     grep -vE '^sh (src|tests)/run\.sh$' |
-    sed "s/127\.0\.0\.1:7070/$rpc/g; s/127\.0\.0\.1:8080/$http/g" >"$folder/commands"
+    sed "s/127\.0\.0\.1:7070/$rpc/g; s/127\.0\.0\.1:8080/$http/g; s/127\.0\.0\.1:8090/127.0.0.1:$((20000 + $$ % 10000))/g" >"$folder/commands"
 if [ ! -s "$folder/commands" ]; then
     echo "$document: no commands"
     exit 1
 fi
 cp -r proto "$folder/proto"
 cd "$folder"
-PATH="$build/clients/panicctl:$PATH" PANICD_SERVER="tcp://$rpc" sh -eux commands
+PATH="$build/clients/panicctl:$build/src/panicd:$PATH" PANICD_SERVER="tcp://$rpc" sh -eux commands
