@@ -9,7 +9,7 @@
  * act on the context.
  *
  * A peer that does not read its answers would keep contexts in SENDING until all are gone. An answer that
- * does not leave within SEND_TIMEOUT_MS costs the peer its connection, and sooner when many wait
+ * does not leave within send_timeout_ms costs the peer its connection, and sooner when many wait
  * (rpc/peers.h).
  *
  * Drain: a context first enters `in_flight`, then looks at `draining`; close sets `draining`, then stop waits
@@ -42,7 +42,7 @@
 #include "rpc/v1/rpc.pb-c.h"
 
 #define FIRST_BLOCK 8192
-#define SEND_TIMEOUT_MS 2000
+#define DEFAULT_SEND_TIMEOUT_MS 2000
 /* nng hands an answer to its transport and calls that sent; this is for the transport to get it out before
  * the end. */
 #define LINGER_MS 50
@@ -67,6 +67,7 @@ struct server_call {
 struct rpc_server {
     const struct rpc_router *router;
     const char *tenant;
+    nng_duration send_timeout;
     nng_socket socket;
     bool socket_open;
     nng_tls_config *tls;
@@ -209,7 +210,7 @@ static void send_answer(struct server_call *c, nng_msg *msg)
         return;
     }
     c->state = SENDING;
-    nng_aio_set_timeout(c->aio, SEND_TIMEOUT_MS);
+    nng_aio_set_timeout(c->aio, c->server->send_timeout);
     nng_aio_set_msg(c->aio, msg);
     nng_ctx_send(c->ctx, c->aio);
 }
@@ -382,6 +383,8 @@ enum status rpc_server_start(const struct rpc_server_config *config, struct rpc_
     }
     server->router = config->router;
     server->tenant = config->tenant;
+    server->send_timeout =
+        (nng_duration)(config->send_timeout_ms > 0 ? config->send_timeout_ms : DEFAULT_SEND_TIMEOUT_MS);
     pthread_mutex_init(&server->mutex, NULL);
     pthread_cond_init(&server->idle, NULL);
     enum status status = open_peers(server, config, diag);

@@ -44,6 +44,8 @@ struct rpc_server_config {
     /* Connections open at most; 0 = what the process's limit of descriptors allows. One host other than this
      * (an IPv4 address, or a /64 of IPv6) may have half of them. Further ones are closed at once. */
     unsigned connections_max;
+    /* An answer that has not left after so long costs its peer the connection; 0 = 2000. */
+    uint32_t send_timeout_ms;
 };
 
 struct rpc_server_stats {
