@@ -41,6 +41,7 @@ build() {
     need_packages $BUILD_PACKAGES
     [ -f "build/$preset/build.ninja" ] || cmake --preset "$preset" >"build-$preset.log" 2>&1 || {
         cat "build-$preset.log" >&2
+        rm -f "build-$preset.log"
         return 1
     }
     rm -f "build-$preset.log"

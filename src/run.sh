@@ -8,9 +8,14 @@ cd "$(dirname "$0")/.."
 . src/build.sh
 
 once=
-case ${1-} in
-'') ;;
---once) once=yes ;;
+case $#:${1-} in
+0:) ;;
+1:--once) once=yes ;;
+1:--help)
+    echo "Usage: sh src/run.sh [--once]"
+    sed -n '2,5s/^# \{0,1\}//p' src/run.sh
+    exit 0
+    ;;
 *)
     echo "Usage: sh src/run.sh [--once]" >&2
     exit 64
@@ -22,7 +27,7 @@ build release panicd panicctl
 folder=$(mktemp -d)
 panicd=
 finish() {
-    trap - EXIT INT TERM
+    trap - EXIT INT TERM HUP PIPE
     if [ -n "$panicd" ]; then
         kill "$panicd" 2>/dev/null && wait "$panicd" || true # already gone is fine: it has said why
     fi
@@ -30,6 +35,7 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 0' INT TERM
+trap 'exit 1' HUP PIPE # the terminal is closed, or nobody reads on: panicd must not stay behind
 
 panicctl() {
     build/release/clients/panicctl/panicctl --server "$server" "$@"

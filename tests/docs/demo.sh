@@ -1,6 +1,6 @@
 #!/bin/sh
-# src/run.sh, on ports of its own: to the end with --once; then without, every request that it prints sent as it stands, and the
-# server ended by a signal.
+# src/run.sh, on ports of its own: to the end with --once; into a pipe that is closed; then as a user does, every request that it
+# prints sent as it stands, and the server ended by a signal.
 set -eu
 cd "$(dirname "$0")/../.."
 export PANICD_SERVER=tcp://127.0.0.1:0 PANICD_HTTP=127.0.0.1:0
@@ -19,6 +19,13 @@ trap 'exit 1' INT TERM
 
 sh src/run.sh --once >"$folder/once"
 grep -q '^status  *active' "$folder/once"
+
+# Nobody reads on: the server is ended, and its folder removed.
+behind=$(sh src/run.sh | sed -n 's/^Starting panicd, .* in //p; T; q')
+if [ -z "$behind" ] || [ -e "$behind" ]; then
+    echo "left behind: $behind"
+    exit 1
+fi
 
 mkfifo "$folder/out"
 sh src/run.sh >"$folder/out" &
