@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 
 void command_parse(const char *name, const struct argp *argp, int argc, char **argv, void *input)
@@ -17,8 +18,17 @@ void command_parse(const char *name, const struct argp *argp, int argc, char **a
     argv[0] = own_name;
 }
 
+static bool is_tls(const struct context *context)
+{
+    return strncmp(context->globals.server, "tls+tcp://", 10) == 0;
+}
+
 bool command_connect(struct context *context)
 {
+    if (is_tls(context) && context->globals.tls_ca == NULL) {
+        fprintf(stderr, "panicctl: --server: %s needs --tls-ca\n", context->globals.server);
+        return false;
+    }
     struct diag diag = {0};
     enum status status =
         panic_client_open_tls(context->globals.server, context->globals.tls_ca, &context->client, &diag);
@@ -31,7 +41,13 @@ bool command_connect(struct context *context)
 int command_fail(const struct context *context, enum status status, const struct diag *diag)
 {
     fprintf(stderr, "panicctl: %s: %s\n", status_name(status), diag->text);
-    if (status == STATUS_UNAVAILABLE || status == STATUS_DEADLINE_EXCEEDED) {
+    bool unanswered = status == STATUS_UNAVAILABLE || status == STATUS_DEADLINE_EXCEEDED;
+    if (unanswered && is_tls(context)) {
+        fprintf(
+            stderr,
+            "panicctl: is panicd running at %s, with a certificate for that name by an authority of %s?\n",
+            context->globals.server, context->globals.tls_ca);
+    } else if (unanswered) {
         fprintf(stderr, "panicctl: is panicd running at %s? Name another address with --server.\n",
                 context->globals.server);
     }

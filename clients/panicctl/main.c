@@ -24,7 +24,8 @@ static const struct argp_option descriptions[] = {
     {"server", KEY_SERVER, "URL", 0, "Address of panicd (default PANICD_SERVER, else " DEFAULT_SERVER ")", 0},
     {"json", KEY_JSON, NULL, 0, "Print the answer as JSON", 0},
     {"timeout", KEY_TIMEOUT, "SECONDS", 0, "How long to try (default 10)", 0},
-    {"tls-ca", KEY_TLS_CA, "FILE", 0, "Authorities for tls+tcp servers, PEM", 0},
+    {"tls-ca", KEY_TLS_CA, "FILE", 0,
+     "Authorities that a tls+tcp server's certificate is checked against, PEM", 0},
     {0},
 };
 

@@ -139,9 +139,7 @@ static int run_list(struct context *context, int argc, char **argv)
     if (!command_connect(context)) {
         return EXIT_FAILURE;
     }
-    if (!context->globals.json) {
-        output_panic_head();
-    }
+    bool headed = context->globals.json;
     char token[64] = "";
     for (;;) {
         const Panic__V1__ListPanicsResponse *response;
@@ -150,6 +148,10 @@ static int run_list(struct context *context, int argc, char **argv)
                                                &context->arena, &response, &diag);
         if (status != STATUS_OK) {
             return command_fail(context, status, &diag);
+        }
+        if (!headed) {
+            output_panic_head();
+            headed = true;
         }
         if (!leads_on_only(response)) {
             int exit_status = print_page(context, &list, response);

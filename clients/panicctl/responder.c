@@ -68,7 +68,8 @@ static int run_put(struct context *context, int argc, char **argv)
     const struct argp argp = {.options = put_options,
                               .parser = parse_put,
                               .args_doc = "ID",
-                              .doc = "Register a responder, or update its place and state."};
+                              .doc = "Register a responder, or say anew all that is known of one: what is "
+                                     "left out is forgotten, its place too."};
     command_parse("responder put", &argp, argc, argv, &put);
     put.responder.location = put.has_lat ? &put.location : NULL;
     if (!command_connect(context)) {
@@ -100,9 +101,7 @@ static int run_list(struct context *context, int argc, char **argv)
     if (!command_connect(context)) {
         return EXIT_FAILURE;
     }
-    if (!context->globals.json) {
-        output_responder_head();
-    }
+    bool headed = context->globals.json;
     Panic__V1__ListRespondersRequest request = PANIC__V1__LIST_RESPONDERS_REQUEST__INIT;
     char token[128] = "";
     for (;;) {
@@ -112,6 +111,10 @@ static int run_list(struct context *context, int argc, char **argv)
             context->client, &request, context->globals.timeout_us, &context->arena, &response, &diag);
         if (status != STATUS_OK) {
             return command_fail(context, status, &diag);
+        }
+        if (!headed) {
+            output_responder_head();
+            headed = true;
         }
         if (context->globals.json && output_json(context, &response->base) != EXIT_SUCCESS) {
             return EXIT_FAILURE;
