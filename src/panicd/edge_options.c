@@ -78,24 +78,56 @@ static void set_http(struct edge_options *options, const char *text)
     options->http = text + (options->http_tls ? 8 : strncmp(text, "http://", 7) == 0 ? 7 : 0);
 }
 
+/* As browsers send it: what they never send would let nobody call. */
+static bool is_origin(const char *text)
+{
+    const char *host = strstr(text, "://");
+    return strcmp(text, "null") == 0 ||
+           (host != NULL && host != text && host[3] != 0 && strchr(host + 3, '/') == NULL);
+}
+
 static void add_origin(void *arg, const char *origin, struct argp_state *state)
 {
     struct edge_options *options = arg;
     if (options->n_origins == EDGE_OPTIONS_ORIGINS_MAX) {
         argp_error(state, "--http-origin: more than %d times", EDGE_OPTIONS_ORIGINS_MAX);
     }
+    if (!is_origin(origin)) {
+        argp_error(state,
+                   "--http-origin: \"%s\" is not an origin such as https://console.example, without a path "
+                   "or slash behind",
+                   origin);
+    }
     options->origins[options->n_origins++] = origin;
 }
 
-static void set_log_level(struct edge_options *options, const char *text, struct argp_state *state)
+static void set_log_level(struct edge_options *options, const char *source, const char *text,
+                          struct argp_state *state)
 {
     if (log_level_parse(text, &options->log_level) != STATUS_OK) {
-        argp_error(state, "--log-level: \"%s\" is none of debug, info, warn, error", text);
+        argp_error(state, "%s: \"%s\" is none of debug, info, warn, error", source, text);
+    }
+    options->has_log_level = true;
+}
+
+static void log_level_from_environment(struct edge_options *options, struct argp_state *state)
+{
+    const char *level = edge_options_environment(options, "LOG_LEVEL");
+    if (level != NULL) {
+        char variable[VARIABLE_MAX];
+        variable_of(options, "LOG_LEVEL", variable);
+        set_log_level(options, variable, level, state);
+    } else {
+        options->log_level = LOG_INFO;
     }
 }
 
 static void check_http(const struct edge_options *options, struct argp_state *state)
 {
+    if (options->http[0] != 0 && strchr(options->http, ':') == NULL) {
+        argp_error(state, "--http: \"%s\" is not ADDRESS:PORT, as in 127.0.0.1:8080 or [::1]:8080",
+                   options->http);
+    }
     if (options->http_tls && (options->tls_cert == NULL || options->tls_key == NULL)) {
         argp_error(state, "--http: https:// needs --tls-cert and --tls-key");
     }
@@ -111,6 +143,9 @@ static void check_http(const struct edge_options *options, struct argp_state *st
 void edge_options_end(struct edge_options *options, struct argp_state *state)
 {
     static char origins[EDGE_OPTIONS_LIST_MAX];
+    if (!options->has_log_level) {
+        log_level_from_environment(options, state);
+    }
     if (options->n_origins == 0) {
         edge_options_each(options, "HTTP_ORIGIN", state, origins, add_origin, options);
     }
@@ -143,7 +178,7 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
         add_origin(options, arg, state);
         return 0;
     case KEY_LOG_LEVEL:
-        set_log_level(options, arg, state);
+        set_log_level(options, "--log-level", arg, state);
         return 0;
     case KEY_TLS_CERT:
         options->tls_cert = arg;
@@ -154,14 +189,6 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
     case KEY_ALLOW_PLAINTEXT:
         options->allow_plaintext = true;
         return 0;
-    case ARGP_KEY_INIT: {
-        const char *level = edge_options_environment(options, "LOG_LEVEL");
-        options->log_level = LOG_INFO;
-        if (level != NULL) {
-            set_log_level(options, level, state);
-        }
-        return 0;
-    }
     default:
         return ARGP_ERR_UNKNOWN;
     }

@@ -25,6 +25,8 @@ struct edge_options {
     const char *origins[EDGE_OPTIONS_ORIGINS_MAX];
     size_t n_origins;
     enum log_level log_level;
+    /* It was given on the command line or in the environment. */
+    bool has_log_level;
     /* PEM files for listeners with TLS; NULL = none. */
     const char *tls_cert;
     const char *tls_key;

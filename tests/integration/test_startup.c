@@ -131,6 +131,10 @@ static void test_bad_usage_exits_64_and_says_what_is_wrong(void **state)
     PANICD(EX_USAGE, "unexpected argument \"start\"", "start");
     PANICD(EX_USAGE, "--log-level: \"loud\" is none of debug, info, warn, error", "--log-level", "loud");
     PANICD(EX_USAGE, "--cache: \"redis://h\"", "--cache", "redis://h");
+    PANICD(EX_USAGE, "--http: \"8080\" is not ADDRESS:PORT", "--http", "8080");
+    PANICD(EX_USAGE, "--http-origin: \"console.example\" is not an origin", "--http-origin",
+           "console.example");
+    PANICD(EX_USAGE, "--http-origin: \"https://a.example/\"", "--http-origin", "https://a.example/");
     PANICD(EX_USAGE, "store: must be", "--store", "postgres:x", "--listen", NEVER_IN_USE);
 }
 
@@ -287,7 +291,8 @@ static void test_a_bad_value_in_the_environment_exits_64(void **state)
 {
     (void)state;
     setenv("PANICD_LOG_LEVEL", "loud", 1);
-    PANICD(EX_USAGE, "\"loud\" is none of debug, info, warn, error", "--store", "memory:");
+    PANICD(EX_USAGE, "panicd: PANICD_LOG_LEVEL: \"loud\" is none of debug, info, warn, error", "--store",
+           "memory:");
     unsetenv("PANICD_LOG_LEVEL");
     setenv("PANICD_CACHE", "redis://h", 1);
     PANICD(EX_USAGE, "\"redis://h\"", "--store", "memory:");
@@ -332,6 +337,8 @@ static void test_panicctl_without_a_server_fails_within_its_timeout_and_helps(vo
     PANICCTL(EXIT_FAILURE, "it is never doubled", "--server", NEVER_IN_USE, "--timeout", "0.3", "create");
     assert_true(monotonic_us() - begin_us < 10 * US_PER_S);
     PANICCTL(EXIT_FAILURE, "not supported; use tcp://", "--server", "http://127.0.0.1:7070", "health");
+    PANICCTL(EXIT_FAILURE, "--server: tls+tcp://localhost:1 needs --tls-ca", "--server",
+             "tls+tcp://localhost:1", "health");
 }
 
 static void test_panicctl_succeeds_with_0_and_fails_with_1_when_the_server_says_no(void **state)
