@@ -34,6 +34,9 @@ if [ ! -s "$folder/commands" ]; then
     echo "$document: no commands"
     exit 1
 fi
-cp -r proto "$folder/proto"
+# What the commands find in the folder of the sources.
+mkdir "$folder/build"
+ln -s "$build" "$folder/build/release"
+ln -s "$PWD/proto" "$PWD/src" "$PWD/clients" "$folder"
 cd "$folder"
 PATH="$build/clients/panicctl:$build/src/panicd:$PATH" PANICD_SERVER="tcp://$rpc" sh -eux commands
