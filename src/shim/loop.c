@@ -3,7 +3,8 @@
  * no locks here. A call may be finished by any thread: the answer is made there, into the exchange's own
  * memory, and the exchange goes through a lock-free queue back to the loop, which is woken by an eventfd,
  * once for however many there are. The waker clears `woken` before it looks into the queue, and who pushes
- * looks at it after: so either sees the other (all sequentially consistent).
+ * looks at it after: so either sees the other (all sequentially consistent). Who pushes touches the loop once
+ * more when the exchange may be gone already, and so is counted in `handing_back`, for which a stop waits.
  *
  * A request whose connection ended keeps its exchange until the call is finished; then nothing is sent.
  *
@@ -58,6 +59,8 @@ struct loop {
     int64_t end_by_us;
 
     struct ring *finished;
+    /* Threads within exchange_done(). */
+    atomic_uint handing_back;
     int wake_fd;
     struct event *wake;
     atomic_bool woken;
@@ -140,10 +143,12 @@ static void exchange_done(struct exchange *exchange)
         send_exchange(loop, exchange);
         return;
     }
+    atomic_fetch_add(&loop->handing_back, 1);
     bool pushed = ring_push(loop->finished, exchange);
     /* There is room for all exchanges and all who may be pushing. */
     assert(pushed);
     wake_up(loop);
+    atomic_fetch_sub(&loop->handing_back, 1);
 }
 
 static void begin_exchange(struct loop *loop, const struct request *request, const struct plan *plan)
@@ -254,7 +259,8 @@ static void check_end(evutil_socket_t fd, short what, void *arg)
     struct loop *loop = arg;
     (void)fd;
     (void)what;
-    bool is_done = loop->n_in_flight == 0 && TAILQ_EMPTY(&loop->waiting) && streams_count(loop->streams) == 0;
+    bool is_done = loop->n_in_flight == 0 && atomic_load(&loop->handing_back) == 0 &&
+                   TAILQ_EMPTY(&loop->waiting) && streams_count(loop->streams) == 0;
     if (loop->end_by_us == 0 && is_done) {
         loop->end_by_us = monotonic_us() + LINGER_US;
     }
