@@ -95,10 +95,8 @@ static void on_close(struct evhttp_connection *connection, void *arg)
 {
     struct peer *peer = arg;
     (void)connection;
-    if (peer->owner != NULL && peer->owner_gone != NULL) {
+    if (peer->owner != NULL) {
         peer->owner_gone(peer->owner);
-    } else if (peer->owner != NULL) {
-        peer->gate->gone(peer);
     }
     forget(peer);
 }
@@ -376,25 +374,10 @@ bool gate_has_room(const struct peer *peer, size_t answer_length)
     return has_room;
 }
 
-void gate_set_owner(struct peer *peer, void *owner)
+void gate_set_owner(struct peer *peer, void *owner, void (*gone)(void *owner))
 {
     peer->owner = owner;
-    peer->owner_gone = NULL;
-}
-
-void gate_set_gone(struct peer *peer, void (*gone)(void *owner))
-{
     peer->owner_gone = gone;
-}
-
-void *gate_owner(const struct peer *peer)
-{
-    return peer->owner;
-}
-
-void *gate_loop(const struct peer *peer)
-{
-    return peer->gate->loop;
 }
 
 /* ---- the loop ---- */
@@ -467,11 +450,10 @@ void gate_close_resting(struct gate *gate)
     }
 }
 
-enum status gate_init(struct gate *gate, struct event_base *base, struct gate_shared *shared,
-                      void (*gone)(struct peer *peer), void *loop)
+enum status gate_init(struct gate *gate, struct event_base *base, struct gate_shared *shared)
 {
     const struct timeval interval = {.tv_usec = TICK_MS * US_PER_MS};
-    *gate = (struct gate){.shared = shared, .gone = gone, .loop = loop};
+    *gate = (struct gate){.shared = shared};
     TAILQ_INIT(&gate->peers);
     TAILQ_INIT(&gate->waiting);
     gate->attend = event_new(base, -1, 0, attend, gate);

@@ -38,10 +38,6 @@ TAILQ_HEAD(peer_list, peer);
 
 struct gate {
     struct gate_shared *shared;
-    /* Called when a connection ends while its request, which has an owner, has no answer yet. */
-    void (*gone)(struct peer *peer);
-    void *loop;
-
     struct event *attend;
     struct event *tick;
     struct peer_list peers;
@@ -54,8 +50,7 @@ struct gate {
     unsigned n_busy;
 };
 
-MUST_USE enum status gate_init(struct gate *gate, struct event_base *base, struct gate_shared *shared,
-                               void (*gone)(struct peer *peer), void *loop);
+MUST_USE enum status gate_init(struct gate *gate, struct event_base *base, struct gate_shared *shared);
 /* After evhttp_free(), which ends the connections. */
 void gate_release(struct gate *gate);
 
@@ -72,13 +67,9 @@ bool gate_has_room(const struct peer *peer, size_t answer_length);
 /* The answer is about to be given to evhttp. */
 void gate_begin_answer(struct peer *peer, struct evhttp_request *request);
 
-/* What the owner of the request under way has to remember. */
-void gate_set_owner(struct peer *peer, void *owner);
-void *gate_owner(const struct peer *peer);
-/* Who is told that the connection has ended before the answer, instead of gate.gone: gets the owner. */
-void gate_set_gone(struct peer *peer, void (*gone)(void *owner));
-/* As given to gate_init(). */
-void *gate_loop(const struct peer *peer);
+/* Whose the request under way is: told by `gone` that its connection has ended before the answer. NULL =
+ * nobody's. */
+void gate_set_owner(struct peer *peer, void *owner, void (*gone)(void *owner));
 
 /*
  * The owner answers without end: takes the connection from evhttp for good. What is put into the output goes

@@ -61,6 +61,6 @@ struct evbuffer *gate_stream_output(struct peer *peer)
 
 void gate_end_stream(struct peer *peer)
 {
-    gate_set_owner(peer, NULL);
+    gate_set_owner(peer, NULL, NULL);
     peer_end(peer);
 }

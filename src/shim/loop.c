@@ -151,13 +151,22 @@ static void exchange_done(struct exchange *exchange)
     atomic_fetch_sub(&loop->handing_back, 1);
 }
 
+/* The connection ended before the answer. */
+static void exchange_gone(void *owner)
+{
+    struct exchange *exchange = owner;
+    request_drop(exchange->evhttp);
+    exchange->evhttp = NULL;
+    exchange->peer = NULL;
+}
+
 static void begin_exchange(struct loop *loop, const struct request *request, const struct plan *plan)
 {
     struct exchange *exchange = loop->free;
     loop->free = exchange->next_free;
     loop->n_in_flight++;
     atomic_fetch_add_explicit(&loop->config.counters->in_flight, 1, memory_order_relaxed);
-    gate_set_owner(request->peer, exchange);
+    gate_set_owner(request->peer, exchange, exchange_gone);
     exchange_begin(exchange, plan->kind, plan->method, request, loop->config.edge->tenant, &loop->ids);
 }
 
@@ -233,22 +242,6 @@ static void serve_waiting(struct loop *loop)
         if (request_init(&request, evhttp, peer)) {
             serve(loop, &request, false);
         }
-    }
-}
-
-/* The connection ended before the answer. evhttp frees its request, unless it has detached it. */
-static void on_gone(struct peer *peer)
-{
-    struct loop *loop = gate_loop(peer);
-    struct evhttp_request *evhttp = waiting_take(&loop->waiting, gate_owner(peer));
-    if (evhttp == NULL) {
-        struct exchange *exchange = gate_owner(peer);
-        evhttp = exchange->evhttp;
-        exchange->evhttp = NULL;
-        exchange->peer = NULL;
-    }
-    if (evhttp_request_get_connection(evhttp) == NULL) {
-        evhttp_request_free(evhttp);
     }
 }
 
@@ -346,7 +339,7 @@ static enum status open_http(struct loop *loop)
     evhttp_set_default_content_type(loop->http, NULL);
     evhttp_set_bevcb(loop->http, gate_new_connection, &loop->gate);
     evhttp_set_gencb(loop->http, on_request, loop);
-    return gate_init(&loop->gate, loop->base, loop->config.shared, on_gone, loop);
+    return gate_init(&loop->gate, loop->base, loop->config.shared);
 }
 
 static enum status open_exchanges(struct loop *loop)

@@ -38,7 +38,6 @@ struct peer {
     bool is_counted;
     struct address_key address;
     void *owner;
-    /* NULL unless gate_set_gone(). */
     void (*owner_gone)(void *owner);
     /* Of a stream. */
     void (*drained)(void *owner);

@@ -36,6 +36,14 @@ bool request_init(struct request *request, struct evhttp_request *evhttp, struct
     return request->body != NULL;
 }
 
+/* evhttp frees it with the connection, unless it has detached it. */
+void request_drop(struct evhttp_request *evhttp)
+{
+    if (evhttp_request_get_connection(evhttp) == NULL) {
+        evhttp_request_free(evhttp);
+    }
+}
+
 const char *request_header(const struct request *request, const char *name)
 {
     return evhttp_find_header(evhttp_request_get_input_headers(request->evhttp), name);

@@ -24,6 +24,9 @@ struct request {
 /* False when memory is short. */
 MUST_USE bool request_init(struct request *request, struct evhttp_request *evhttp, struct peer *peer);
 
+/* The connection has ended before the answer. */
+void request_drop(struct evhttp_request *evhttp);
+
 /* The value of the first header with this name in any case; NULL when there is none. */
 const char *request_header(const struct request *request, const char *name);
 

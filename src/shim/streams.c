@@ -221,16 +221,15 @@ static void end(struct stream *stream)
     }
 }
 
-/* The connection ended. evhttp frees its request, unless it has detached it. */
+/* The connection ended. */
 static void gone(void *owner)
 {
     struct stream *stream = owner;
-    struct evhttp_request *evhttp = stream->evhttp;
+    if (stream->evhttp != NULL) {
+        request_drop(stream->evhttp);
+    }
     stream->peer = NULL;
     stream->evhttp = NULL;
-    if (evhttp != NULL && evhttp_request_get_connection(evhttp) == NULL) {
-        evhttp_request_free(evhttp);
-    }
     if (!stream->is_calling) {
         release(stream);
     }
@@ -287,7 +286,7 @@ static void answer_ordinarily(struct stream *stream)
 {
     struct request request;
     struct peer *peer = stream->peer;
-    gate_set_owner(peer, NULL);
+    gate_set_owner(peer, NULL, NULL);
     if (request_init(&request, stream->evhttp, peer)) {
         counter_add(&stream->streams->config.answers[http_status_index(stream->answer.http_status)], 1);
         stream->answer.close = stream->answer.close || stream->streams->is_closed;
@@ -389,8 +388,7 @@ bool streams_begin(struct streams *streams, const struct request *request, const
     stream->request.page_size = PAGE_MAX;
     TAILQ_INSERT_TAIL(&streams->all, stream, link);
     streams->n++;
-    gate_set_owner(request->peer, stream);
-    gate_set_gone(request->peer, gone);
+    gate_set_owner(request->peer, stream, gone);
     next_call(stream, 0);
     return true;
 }

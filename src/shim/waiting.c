@@ -8,9 +8,23 @@
 
 struct waiting {
     TAILQ_ENTRY(waiting) link;
+    struct waiting_list *list;
     struct peer *peer;
     struct evhttp_request *evhttp;
 };
+
+static void take_out(struct waiting *waiting)
+{
+    TAILQ_REMOVE(waiting->list, waiting, link);
+    free(waiting);
+}
+
+static void gone(void *owner)
+{
+    struct waiting *waiting = owner;
+    request_drop(waiting->evhttp);
+    take_out(waiting);
+}
 
 bool waiting_push(struct waiting_list *list, const struct request *request)
 {
@@ -18,9 +32,9 @@ bool waiting_push(struct waiting_list *list, const struct request *request)
     if (waiting == NULL) {
         return false;
     }
-    *waiting = (struct waiting){.peer = request->peer, .evhttp = request->evhttp};
+    *waiting = (struct waiting){.list = list, .peer = request->peer, .evhttp = request->evhttp};
     TAILQ_INSERT_TAIL(list, waiting, link);
-    gate_set_owner(request->peer, waiting);
+    gate_set_owner(request->peer, waiting, gone);
     return true;
 }
 
@@ -30,25 +44,9 @@ bool waiting_pop(struct waiting_list *list, struct peer **ret_peer, struct evhtt
     if (waiting == NULL) {
         return false;
     }
-    TAILQ_REMOVE(list, waiting, link);
-    gate_set_owner(waiting->peer, NULL);
+    gate_set_owner(waiting->peer, NULL, NULL);
     *ret_peer = waiting->peer;
     *ret_evhttp = waiting->evhttp;
-    free(waiting);
+    take_out(waiting);
     return true;
-}
-
-struct evhttp_request *waiting_take(struct waiting_list *list, const void *owner)
-{
-    struct waiting *waiting = TAILQ_FIRST(list);
-    while (waiting != NULL && waiting != owner) {
-        waiting = TAILQ_NEXT(waiting, link);
-    }
-    if (waiting == NULL) {
-        return NULL;
-    }
-    struct evhttp_request *evhttp = waiting->evhttp;
-    TAILQ_REMOVE(list, waiting, link);
-    free(waiting);
-    return evhttp;
 }

@@ -11,14 +11,12 @@
 struct waiting;
 TAILQ_HEAD(waiting_list, waiting);
 
-/* Becomes the owner of the request's peer. False when memory is short. */
+/* Becomes the owner of the request's peer, and forgets the request when its connection ends. False when
+ * memory is short. */
 MUST_USE bool waiting_push(struct waiting_list *list, const struct request *request);
 
 /* The first one, whose peer has no owner then. False when there is none. */
 MUST_USE bool waiting_pop(struct waiting_list *list, struct peer **ret_peer,
                           struct evhttp_request **ret_evhttp);
-
-/* The request that has been waiting with this owner, taken out; NULL when the owner is another. */
-struct evhttp_request *waiting_take(struct waiting_list *list, const void *owner);
 
 #endif
