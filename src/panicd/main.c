@@ -25,7 +25,7 @@
 #define CREATES_MAX 1024
 #define CALLS_MAX (CREATES_MAX + SERVICE_QUERIES_MAX + SERVICE_EVENTS_MAX)
 
-/* The same for HTTP; each loop has its share, and all calls that wait for events may be on one. */
+/* The same for HTTP; each loop has its share, a quarter of which may be calls for events. */
 #define HTTP_LOOPS 2
 #define HTTP_CALLS_MAX (512 + SERVICE_QUERIES_MAX + HTTP_LOOPS * SERVICE_EVENTS_MAX)
 

@@ -17,9 +17,6 @@
 #define LOOPS 2
 #define CHECK_PERIOD_MS 250
 
-/* A call that waits cannot be called back from the other side, and so a stop takes that long. */
-#define STREAM_WAIT_MS 1000
-
 /* The only tenant until there are credentials; as panicd's. */
 #define TENANT "default"
 
@@ -35,19 +32,18 @@ static enum status start_http(struct parts *parts, const struct edge_options *op
     if (status != STATUS_OK) {
         return status;
     }
-    const struct shim_config config = {.address = options->http,
-                                       .router = upstream_router(parts->upstream),
-                                       .health = upstream_health(parts->upstream),
-                                       .tenant = TENANT,
-                                       .loops = LOOPS,
-                                       .calls_max = UPSTREAM_CALLS_MAX,
-                                       .limits = {.connections_max = connections.http,
-                                                  .streams_max = UPSTREAM_STREAMS_MAX,
-                                                  .stream_wait_ms = STREAM_WAIT_MS},
-                                       .origins = options->origins,
-                                       .n_origins = options->n_origins,
-                                       .tls_cert_file = options->http_tls ? options->tls_cert : NULL,
-                                       .tls_key_file = options->http_tls ? options->tls_key : NULL};
+    const struct shim_config config = {
+        .address = options->http,
+        .router = upstream_router(parts->upstream),
+        .health = upstream_health(parts->upstream),
+        .tenant = TENANT,
+        .loops = LOOPS,
+        .calls_max = UPSTREAM_CALLS_MAX,
+        .limits = {.connections_max = connections.http, .streams_max = UPSTREAM_STREAMS_MAX},
+        .origins = options->origins,
+        .n_origins = options->n_origins,
+        .tls_cert_file = options->http_tls ? options->tls_cert : NULL,
+        .tls_key_file = options->http_tls ? options->tls_key : NULL};
     return shim_start(&config, &parts->shim, diag);
 }
 

@@ -98,11 +98,7 @@ void exchange_begin(struct exchange *exchange, const struct exchange_kind *kind,
     exchange->answer = (struct answer){0};
     exchange->http_status = 0;
     exchange->wish = coding_wish_of(request_header(request, "Accept-Encoding"));
-    const char *traceparent = request_header(request, "traceparent");
-    exchange->traceparent[0] = 0;
-    if (traceparent != NULL) {
-        trace_continue(ids, traceparent, exchange->traceparent);
-    }
+    trace_continue(ids, request_header(request, "traceparent"), exchange->traceparent);
     if (!take_headers(exchange, request)) {
         rpc_call_fail(call, STATUS_RESOURCE_EXHAUSTED, "headers: need more memory than a call may use");
         return;

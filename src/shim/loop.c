@@ -10,7 +10,9 @@
  *
  * With every exchange in use, requests that change something wait in their connections, which are not read
  * meanwhile, in the order in which they came: a create is never refused for want of room, and overload is
- * felt in TCP. How many can wait is bounded by the connections, one each. Reads are told to come again.
+ * felt in TCP. How many can wait is bounded by the connections, one each. Reads are told to come again, and
+ * those of events, which may wait for one as long as they like, as soon as they have a quarter of the
+ * exchanges: creates and other reads find the rest.
  */
 #include "shim/loop.h"
 
@@ -35,6 +37,8 @@
 
 /* Threads that may finish calls, at most: what the queue has room for beside the exchanges. */
 #define FINISHERS_MAX 128
+/* What part of the exchanges ListEvents may have. */
+#define FEED_PART 4
 #define SCRATCH_MAX ((size_t)512 * 1024)
 /* How long a stop waits for clients to take their last answer, and how often it looks. */
 #define LINGER_US (2 * US_PER_S)
@@ -51,6 +55,8 @@ struct loop {
     struct exchange *exchanges;
     struct exchange *free;
     size_t n_in_flight;
+    /* Of these, ListEvents. */
+    size_t n_feed;
     struct streams *streams;
     struct waiting_list waiting;
     struct arena scratch;
@@ -72,8 +78,9 @@ struct loop {
 
 static _Thread_local const struct loop *this_loop;
 
-static void wake_up(struct loop *loop)
+static void wake_up(void *arg)
 {
+    struct loop *loop = arg;
     if (!atomic_exchange(&loop->woken, true)) {
         const uint64_t one = 1;
         ssize_t written = write(loop->wake_fd, &one, sizeof(one));
@@ -98,13 +105,10 @@ static void send_answer(struct loop *loop, const struct request *request, struct
 /* An answer without a call. */
 static void answer_at_once(struct loop *loop, const struct request *request, struct answer *answer)
 {
-    const char *traceparent = request_header(request, "traceparent");
-    char text[TRACEPARENT_SIZE] = "";
-    if (traceparent != NULL) {
-        trace_continue(&loop->ids, traceparent, text);
-    }
+    char traceparent[TRACEPARENT_SIZE];
+    trace_continue(&loop->ids, request_header(request, "traceparent"), traceparent);
     coding_pack_answer(answer, coding_wish_of(request_header(request, "Accept-Encoding")), &loop->scratch);
-    send_answer(loop, request, answer, text);
+    send_answer(loop, request, answer, traceparent);
 }
 
 static void refuse(struct loop *loop, const struct request *request, const char *text)
@@ -117,9 +121,15 @@ static void refuse(struct loop *loop, const struct request *request, const char 
 
 /* ---- exchanges ---- */
 
+static bool is_feed(const struct loop *loop, const struct rpc_method *method)
+{
+    return method == loop->config.edge->list_events;
+}
+
 static void release(struct loop *loop, struct exchange *exchange)
 {
     exchange_reset(exchange);
+    loop->n_feed -= is_feed(loop, exchange->call.method) ? 1 : 0;
     exchange->next_free = loop->free;
     loop->free = exchange;
     loop->n_in_flight--;
@@ -165,6 +175,7 @@ static void begin_exchange(struct loop *loop, const struct request *request, con
     struct exchange *exchange = loop->free;
     loop->free = exchange->next_free;
     loop->n_in_flight++;
+    loop->n_feed += is_feed(loop, plan->method) ? 1 : 0;
     atomic_fetch_add_explicit(&loop->config.counters->in_flight, 1, memory_order_relaxed);
     gate_set_owner(request->peer, exchange, exchange_gone);
     exchange_begin(exchange, plan->kind, plan->method, request, loop->config.edge->tenant, &loop->ids);
@@ -183,15 +194,18 @@ static void wait_for_turn(struct loop *loop, const struct request *request)
 
 static void begin_stream(struct loop *loop, const struct request *request, const struct plan *plan)
 {
-    const char *traceparent = request_header(request, "traceparent");
-    char text[TRACEPARENT_SIZE] = "";
-    if (traceparent != NULL) {
-        trace_continue(&loop->ids, traceparent, text);
-    }
-    if (!streams_begin(loop->streams, request, plan, text)) {
+    char traceparent[TRACEPARENT_SIZE];
+    trace_continue(&loop->ids, request_header(request, "traceparent"), traceparent);
+    if (!streams_begin(loop->streams, request, plan, traceparent)) {
         counter_add(&loop->config.counters->shed, 1);
         refuse(loop, request, "too many streams of events are open; try again later");
     }
+}
+
+static bool has_room(const struct loop *loop, const struct plan *plan)
+{
+    bool feed_has_its_part = loop->n_feed * FEED_PART >= loop->config.calls_max;
+    return loop->free != NULL && !(feed_has_its_part && is_feed(loop, plan->method));
 }
 
 /* `may_wait`: false for one that has waited and whose turn it is. */
@@ -199,7 +213,7 @@ static void serve(struct loop *loop, const struct request *request, bool may_wai
 {
     struct plan plan;
     routes_plan(loop->config.edge, request, &loop->scratch, &plan);
-    bool is_full = loop->free == NULL || (may_wait && !TAILQ_EMPTY(&loop->waiting));
+    bool is_full = !has_room(loop, &plan) || (may_wait && !TAILQ_EMPTY(&loop->waiting));
     if (plan.is_stream) {
         begin_stream(loop, request, &plan);
     } else if (plan.kind == NULL) {
@@ -361,11 +375,6 @@ static enum status open_exchanges(struct loop *loop)
     return ring_new(capacity, &loop->finished);
 }
 
-static void wake_for_streams(void *arg)
-{
-    wake_up(arg);
-}
-
 static enum status open_streams(struct loop *loop)
 {
     const struct shim_limits *limits = &loop->config.shared->limits;
@@ -374,8 +383,7 @@ static enum status open_streams(struct loop *loop)
                                           .answers = loop->config.counters->answers,
                                           .open = &loop->config.counters->streams,
                                           .streams_max = limits->streams_max,
-                                          .wait_ms = limits->stream_wait_ms,
-                                          .wake = wake_for_streams,
+                                          .wake = wake_up,
                                           .loop = loop};
     return streams_new(&config, &loop->streams);
 }

@@ -66,7 +66,6 @@ static struct shim_limits fill_limits(const struct shim_limits *limits)
         .send_ms = or_default(limits->send_ms, 20000),
         .idle_ms = or_default(limits->idle_ms, 60000),
         .streams_max = or_default(limits->streams_max, 1000),
-        .stream_wait_ms = or_default(limits->stream_wait_ms, 15000),
     };
 }
 

@@ -43,10 +43,9 @@ struct shim_limits {
     unsigned body_ms;
     unsigned send_ms;
     unsigned idle_ms;
-    /* Streams of events open at once (1000), each of which has at most one call under way beside calls_max;
-     * and how long such a call waits for an event, which a stop may have to wait out (15 s). */
+    /* Streams of events open at once (1000), each of which has at most one call under way beside calls_max.
+     */
     unsigned streams_max;
-    unsigned stream_wait_ms;
 };
 
 struct shim_config {
@@ -60,7 +59,7 @@ struct shim_config {
     /* Threads: 1 to SHIM_LOOPS_MAX. */
     unsigned loops;
     /* Calls under way at most, at least `loops`. Further requests that change something wait for their turn
-     * in their connections, further reads get 503. */
+     * in their connections, further reads get 503, and those of events when they have a quarter. */
     size_t calls_max;
     struct shim_limits limits;
     /* Origins, "https://console.example", whose pages may call; must outlive the shim. Pages of all others

@@ -35,7 +35,8 @@
 #define PAGE_MAX 100
 #define RETRY_US US_PER_S
 #define HEARTBEAT_US (15 * US_PER_S)
-/* A call that waits as long as a heartbeat takes comes back a little early or late. */
+#define WAIT_MS (HEARTBEAT_US / US_PER_MS)
+/* Such a call comes back a little early or late. */
 #define HEARTBEAT_SLACK_US (US_PER_S / 2)
 #define TEXT_ARENA_MAX ((size_t)1024 * 1024)
 /* Threads that may finish calls, at most: what the queue has room for beside the streams. */
@@ -157,7 +158,7 @@ static void finish(struct rpc_call *call, const struct rpc_response *response)
 
 static const struct rpc_transport transport = {.finish = finish};
 
-static void next_call(struct stream *stream, unsigned wait_ms)
+static void next_call(struct stream *stream, int32_t wait_ms)
 {
     struct rpc_call *call = &stream->call;
     arena_reset(&call->arena);
@@ -165,7 +166,7 @@ static void next_call(struct stream *stream, unsigned wait_ms)
     stream->text = (struct text){NULL, 0};
     stream->answer = (struct answer){0};
     stream->is_calling = true;
-    stream->request.wait_ms = (int32_t)wait_ms;
+    stream->request.wait_ms = wait_ms;
     call->n_trailers = 0;
     call->request = NULL;
     call->method = stream->method;
@@ -243,7 +244,7 @@ static void drained(void *owner)
     struct stream *stream = owner;
     bool is_waiting = event_pending(stream->retry, EV_TIMEOUT, NULL);
     if (!stream->is_calling && !is_waiting) {
-        next_call(stream, stream->streams->config.wait_ms);
+        next_call(stream, WAIT_MS);
     }
 }
 
@@ -304,13 +305,16 @@ static void go_on(struct stream *stream)
     if (stream->text.length == 0 && heartbeat_is_due) {
         write_text(stream, HEARTBEAT, strlen(HEARTBEAT));
     }
+    /* The output has a copy, which is all that a slow client is to hold. */
+    arena_reset(&stream->call.arena);
+    arena_reset(&stream->arena);
     bool fails = stream->status != STATUS_OK;
     if (stream->streams->is_closed || (fails ? !may_pass(stream->status) : stream->is_at_end)) {
         end(stream);
     } else if (fails) {
         call_later(stream);
     } else if (evbuffer_get_length(gate_stream_output(stream->peer)) == 0) {
-        next_call(stream, stream->streams->config.wait_ms);
+        next_call(stream, WAIT_MS);
     }
 }
 

@@ -25,8 +25,6 @@ struct streams_config {
     /* Open in all loops together. */
     atomic_uint *open;
     unsigned streams_max;
-    /* How long a call waits for a change. */
-    unsigned wait_ms;
     /* Any thread: have the loop call streams_deliver(). */
     void (*wake)(void *loop);
     void *loop;

@@ -49,7 +49,9 @@ static bool is_valid(const char *text)
 
 void trace_continue(struct trace_ids *ids, const char *traceparent, char ret_text[TRACEPARENT_SIZE])
 {
-    if (traceparent != NULL && is_valid(traceparent)) {
+    if (traceparent == NULL) {
+        ret_text[0] = 0;
+    } else if (is_valid(traceparent)) {
         snprintf(ret_text, TRACEPARENT_SIZE, "00-%.32s-%016" PRIx64 "-%.2s", traceparent + TRACE_AT,
                  next_id(ids), traceparent + FLAGS_AT);
     } else {

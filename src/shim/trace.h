@@ -16,7 +16,7 @@ struct trace_ids {
 
 void trace_ids_init(struct trace_ids *ids);
 
-/* What goes on, for what came in. */
+/* What goes on, for what came in: "" for NULL. */
 void trace_continue(struct trace_ids *ids, const char *traceparent, char ret_text[TRACEPARENT_SIZE]);
 
 #endif

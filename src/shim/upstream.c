@@ -8,6 +8,9 @@
  * back-pressure, not as refusals. A server that is silent altogether is given up after PATIENCE_US. A write
  * is waited for so long also when its caller's time is over, since it is carried out all the same.
  *
+ * A call that waits for events cannot be called back from the other side when this one stops, so it is let
+ * wait for a moment only: then its caller, told that nothing came, makes the next.
+ *
  * Calls live in the shim's exchanges and answers in the channel's contexts; nothing is allocated here but
  * where a call's headers outgrow its arena. There is one context for each call, and one for the health check,
  * so that the channel cannot be out of them.
@@ -30,6 +33,7 @@
 
 #define PATIENCE_US (30 * US_PER_S)
 #define CONNECT_US US_PER_S
+#define EVENTS_WAIT_MS 1000
 #define CHECK_TIMEOUT_US US_PER_S
 #define METHODS_MAX 64
 
@@ -157,12 +161,11 @@ static void set_times(const struct rpc_call *call, struct rpc_outgoing *outgoing
     outgoing->told_ms = left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX;
 }
 
-/* The handler of every method. */
-static void send_on(void *ctx, struct rpc_call *call)
+static void send_request(const struct upstream *upstream, struct rpc_call *call,
+                         const ProtobufCMessage *request)
 {
-    const struct upstream *upstream = ctx;
     struct rpc_outgoing outgoing = {
-        .service = call->method->service, .method = call->method->descriptor, .request = call->request};
+        .service = call->method->service, .method = call->method->descriptor, .request = request};
     set_times(call, &outgoing);
     if (!take_headers(call, &outgoing)) {
         rpc_call_fail(call, STATUS_RESOURCE_EXHAUSTED, "headers: need more memory than a call may use");
@@ -174,6 +177,19 @@ static void send_on(void *ctx, struct rpc_call *call)
     } else if (status != STATUS_OK) {
         rpc_call_fail(call, STATUS_UNAVAILABLE, "the request could not be sent on; send it again");
     }
+}
+
+/* The handler of every method but one. */
+static void send_on(void *ctx, struct rpc_call *call)
+{
+    send_request(ctx, call, call->request);
+}
+
+static void list_events(void *ctx, struct rpc_call *call)
+{
+    Panic__V1__ListEventsRequest request = *(const Panic__V1__ListEventsRequest *)call->request;
+    request.wait_ms = request.wait_ms < EVENTS_WAIT_MS ? request.wait_ms : EVENTS_WAIT_MS;
+    send_request(ctx, call, &request.base);
 }
 
 /* ---- health ---- */
@@ -251,10 +267,11 @@ static enum status make_router(struct upstream *upstream)
             (struct rpc_service){.descriptor = services[i], .bindings = &bindings[n], .ctx = upstream};
         for (unsigned m = 0; m < services[i]->n_methods; m++) {
             const char *method = services[i]->methods[m].name;
+            bool may_wait = services[i]->methods[m].input == &panic__v1__list_events_request__descriptor;
             assert(n < METHODS_MAX);
             bindings[n++] =
                 (struct rpc_binding){.method = method,
-                                     .handler = send_on,
+                                     .handler = may_wait ? list_events : send_on,
                                      .read_only = descriptor_table_idempotency(services[i]->name, method) ==
                                                   DESCRIPTOR_NO_SIDE_EFFECTS};
             remote[i].n_bindings++;

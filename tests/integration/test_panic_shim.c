@@ -232,6 +232,83 @@ static void test_deadline_of_a_read_is_kept(void **state)
     wait_ready(true);
 }
 
+/* ---- calls that wait for events ---- */
+
+#define QUIET_ID "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41"
+#define WAITING_BODY "{\"panicId\":\"" QUIET_ID "\",\"afterSequence\":\"-1\",\"waitMs\":30000}"
+
+/* A panic of which nothing new is to be told for 30 s: it waits for a responder. */
+static void create_quiet_panic(void)
+{
+    char id[64];
+    bool is_quiet = false;
+    create(JSON_TYPE, "{\"id\":\"" QUIET_ID "\"}", id);
+    int64_t give_up_us = monotonic_us() + HARNESS_PATIENCE_US;
+    while (!is_quiet) {
+        struct http_answer answer;
+        call("ListEvents", "{\"panicId\":\"" QUIET_ID "\"}", &answer);
+        is_quiet = strstr(answer.body, "PANIC_STAGE_UNASSIGNED") != NULL;
+        http_answer_free(&answer);
+        assert_true(monotonic_us() < give_up_us);
+    }
+}
+
+static int start_waiting(void)
+{
+    char request[512];
+    snprintf(request, sizeof(request),
+             "POST " SERVICE "ListEvents HTTP/1.1\r\nHost: test\r\n" JSON_TYPE
+             "Content-Length: %zu\r\n\r\n%s",
+             strlen(WAITING_BODY), WAITING_BODY);
+    int fd = http_connect(url, NULL);
+    http_send(fd, request);
+    return fd;
+}
+
+/* The shim gives panicd up when a call takes as long as this one would wait. */
+static void test_call_that_waits_as_long_as_it_may_is_answered(void **state)
+{
+    (void)state;
+    struct http_answer answer;
+    create_quiet_panic();
+    int64_t begin_us = monotonic_us();
+    call("ListEvents", WAITING_BODY, &answer);
+    json_t *json = take_json(&answer, 200);
+    assert_non_null(json_object_get(json, "lastSequence"));
+    json_decref(json);
+    assert_true(monotonic_us() - begin_us < NO_HANG_US);
+}
+
+/* More than there are calls. Those that find no room are told so; all others wait. */
+static void test_calls_that_wait_for_events_keep_no_create_waiting(void **state)
+{
+    enum { WAITING = 300, CREATES = 20 };
+    (void)state;
+    static int fds[WAITING];
+    char id[64];
+    size_t n_refused = 0;
+    create_quiet_panic();
+    for (size_t i = 0; i < WAITING; i++) {
+        fds[i] = start_waiting();
+    }
+    int64_t begin_us = monotonic_us();
+    for (size_t i = 0; i < CREATES; i++) {
+        create(JSON_TYPE, "{}", id);
+    }
+    assert_true(monotonic_us() - begin_us < NO_HANG_US);
+    for (size_t i = 0; i < WAITING; i++) {
+        struct http_answer answer;
+        http_receive(fds[i], &answer);
+        if (answer.status != 200) {
+            assert_int_equal(answer.status, 503);
+            n_refused++;
+        }
+        http_answer_free(&answer);
+        close(fds[i]);
+    }
+    assert_in_range(n_refused, 1, WAITING - 1);
+}
+
 /* ---- while the panicd is gone ---- */
 
 static void expect_unavailable(const char *method, const char *target, const char *body)
@@ -374,6 +451,28 @@ static void test_sigterm_answers_what_was_accepted(void **state)
     wait_ready(true);
 }
 
+static void test_sigterm_is_not_held_up_by_a_call_that_waits(void **state)
+{
+    (void)state;
+    struct http_answer answer;
+    create_quiet_panic();
+    int fd = start_waiting();
+    int64_t give_up_us = monotonic_us() + HARNESS_PATIENCE_US;
+    while (scrape_now(url, "panicd_http_in_flight") < 1) {
+        assert_true(monotonic_us() < give_up_us);
+    }
+    int64_t begin_us = monotonic_us();
+    panicd_signal(shim, SIGTERM);
+    http_receive(fd, &answer);
+    json_decref(take_json(&answer, 200));
+    close(fd);
+    assert_int_equal(panicd_wait(shim), 0);
+    assert_true(monotonic_us() - begin_us < NO_HANG_US);
+    panicd_restart(shim);
+    url = panicd_http(shim);
+    wait_ready(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,6 +484,8 @@ int main(void)
         cmocka_unit_test(test_header_that_is_not_utf8_does_not_keep_a_panic_out),
         cmocka_unit_test(test_body_longer_than_panicd_takes_harms_nobody_else),
         cmocka_unit_test(test_deadline_of_a_read_is_kept),
+        cmocka_unit_test(test_call_that_waits_as_long_as_it_may_is_answered),
+        cmocka_unit_test(test_calls_that_wait_for_events_keep_no_create_waiting),
         cmocka_unit_test(test_without_panicd_calls_are_unavailable_and_come_back_by_themselves),
         cmocka_unit_test(test_silent_panicd_is_not_ready),
         cmocka_unit_test(test_create_whose_answer_was_lost_is_repeated_with_its_key),
@@ -392,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_bad_usage_exits_64_and_names_the_option),
         cmocka_unit_test(test_options_come_from_the_environment),
         cmocka_unit_test(test_sigterm_answers_what_was_accepted),
+        cmocka_unit_test(test_sigterm_is_not_held_up_by_a_call_that_waits),
     };
     return cmocka_run_group_tests_name("panic_shim", tests, set_up, tear_down);
 }

@@ -22,6 +22,9 @@
 #define HELD_MAX 64
 #define CREATE "POST /panic HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{}"
 #define GET "GET /panic/018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41 HTTP/1.1\r\nHost: test\r\n\r\n"
+#define EVENTS                                                                                               \
+    "POST /panic.v1.PanicService/ListEvents HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"    \
+    "Content-Length: 16\r\n\r\n{\"waitMs\":30000}"
 #define HEALTH "GET /health HTTP/1.1\r\nHost: test\r\n\r\n"
 
 struct fixture {
@@ -69,6 +72,11 @@ static void answer_much(void *ctx, struct rpc_call *call)
 
 static void reply(struct rpc_call *call)
 {
+    if (call->method->descriptor->output == &panic__v1__list_events_response__descriptor) {
+        const Panic__V1__ListEventsResponse nothing = PANIC__V1__LIST_EVENTS_RESPONSE__INIT;
+        rpc_call_reply(call, &nothing.base);
+        return;
+    }
     Panic__V1__CreatePanicResponse response = PANIC__V1__CREATE_PANIC_RESPONSE__INIT;
     Panic__V1__Panic panic = PANIC__V1__PANIC__INIT;
     panic.id = (char *)"018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41";
@@ -113,9 +121,10 @@ static void start(struct fixture *f, const struct shim_config *wanted)
 {
     static const struct rpc_binding bindings[] = {
         {.method = "CreatePanic", .handler = hold},
-        {.method = "GetPanic", .handler = answer_much, .read_only = true}};
+        {.method = "GetPanic", .handler = answer_much, .read_only = true},
+        {.method = "ListEvents", .handler = hold, .read_only = true}};
     const struct rpc_service service = {
-        .descriptor = &panic__v1__panic_service__descriptor, .bindings = bindings, .n_bindings = 2, .ctx = f};
+        .descriptor = &panic__v1__panic_service__descriptor, .bindings = bindings, .n_bindings = 3, .ctx = f};
     memset(f, 0, sizeof(*f));
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->changed, NULL);
@@ -340,6 +349,43 @@ static void test_with_every_call_under_way_creates_wait_and_reads_do_not(void **
     close(first);
     close(second);
     close(read);
+    end(&f);
+}
+
+static void test_calls_that_wait_for_events_leave_three_quarters_to_others(void **state)
+{
+    enum { CALLS = 8, EVENTS_MAX = CALLS / 4 };
+    (void)state;
+    struct fixture f;
+    struct http_answer answer;
+    int fds[CALLS];
+    start(&f, &(struct shim_config){.calls_max = CALLS});
+    for (size_t i = 0; i < CALLS; i++) {
+        fds[i] = http_connect(f.url, NULL);
+    }
+    for (size_t i = 0; i < EVENTS_MAX; i++) {
+        http_send(fds[i], EVENTS);
+    }
+    wait_held(&f, EVENTS_MAX);
+    http_send(fds[EVENTS_MAX], EVENTS);
+    http_receive(fds[EVENTS_MAX], &answer);
+    assert_non_null(http_header(&answer, "Retry-After"));
+    http_expect(&answer, 503, "code", "unavailable");
+    for (size_t i = EVENTS_MAX; i < CALLS; i++) {
+        http_send(fds[i], CREATE);
+    }
+    wait_held(&f, CALLS);
+    let_go(&f);
+    for (size_t i = 0; i < CALLS; i++) {
+        expect(fds[i], i < EVENTS_MAX ? 200 : 202);
+    }
+    http_send(fds[0], EVENTS);
+    wait_held(&f, 1);
+    let_go(&f);
+    expect(fds[0], 200);
+    for (size_t i = 0; i < CALLS; i++) {
+        close(fds[i]);
+    }
     end(&f);
 }
 
@@ -574,6 +620,7 @@ int main(void)
         cmocka_unit_test(test_connections_of_one_address_are_capped),
         cmocka_unit_test(test_connections_in_all_are_capped),
         cmocka_unit_test(test_with_every_call_under_way_creates_wait_and_reads_do_not),
+        cmocka_unit_test(test_calls_that_wait_for_events_leave_three_quarters_to_others),
         cmocka_unit_test(test_connection_that_closes_during_its_call_harms_nobody),
         cmocka_unit_test(test_answers_from_many_threads_reach_their_own_requests),
         cmocka_unit_test(test_stop_waits_for_calls_and_their_answers),

@@ -72,7 +72,7 @@ static void expect_new_trace(struct trace_ids *ids, const char *traceparent)
     trace_continue(ids, traceparent, text);
     assert_int_equal(strlen(text), 55);
     assert_memory_equal(text, "00-", 3);
-    if (traceparent != NULL && strlen(traceparent) >= 35) {
+    if (strlen(traceparent) >= 35) {
         assert_memory_not_equal(text + 3, traceparent + 3, 32);
     }
 }
@@ -97,7 +97,16 @@ static void test_bad_traceparents_begin_a_new_trace(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         expect_new_trace(&ids, bad[i]);
     }
-    expect_new_trace(&ids, NULL);
+}
+
+static void test_no_traceparent_stays_none(void **state)
+{
+    (void)state;
+    struct trace_ids ids;
+    char text[TRACEPARENT_SIZE] = "x";
+    trace_ids_init(&ids);
+    trace_continue(&ids, NULL, text);
+    assert_string_equal(text, "");
 }
 
 static void test_later_versions_of_traceparent_are_read_as_far_as_known(void **state)
@@ -140,6 +149,7 @@ int main(void)
         cmocka_unit_test(test_accepting_problem_json),
         cmocka_unit_test(test_query_parameters),
         cmocka_unit_test(test_bad_traceparents_begin_a_new_trace),
+        cmocka_unit_test(test_no_traceparent_stays_none),
         cmocka_unit_test(test_later_versions_of_traceparent_are_read_as_far_as_known),
         cmocka_unit_test(test_addresses_to_listen_on),
     };
