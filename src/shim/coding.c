@@ -4,6 +4,7 @@
  */
 #include "shim/coding.h"
 
+#include <event2/keyvalq_struct.h>
 #include <string.h>
 #include <strings.h>
 
@@ -62,31 +63,59 @@ enum coding coding_of(const char *content_encoding)
     return length == 0 || is_word(text, length, "identity") ? CODING_IDENTITY : CODING_UNKNOWN;
 }
 
-enum coding_wish coding_wish_of(const char *accept_encoding)
+struct qualities {
+    int gzip;
+    int identity;
+    int others;
+};
+
+static const struct qualities none_named = {NOT_NAMED, NOT_NAMED, NOT_NAMED};
+
+static void take_qualities(const char *text, struct qualities *named)
 {
-    int gzip = NOT_NAMED;
-    int identity = NOT_NAMED;
-    int others = NOT_NAMED;
-    const char *text = accept_encoding != NULL ? accept_encoding : "";
     while (*text != 0) {
         text += strspn(text, " \t,");
         size_t length = strcspn(text, " \t,;");
         int quality = quality_of(text + length);
         if (is_gzip(text, length)) {
-            gzip = quality;
+            named->gzip = quality;
         } else if (is_word(text, length, "identity")) {
-            identity = quality;
+            named->identity = quality;
         } else if (is_word(text, length, "*")) {
-            others = quality;
+            named->others = quality;
         }
         text += strcspn(text, ",");
     }
-    gzip = gzip == NOT_NAMED ? others : gzip;
-    identity = identity == NOT_NAMED ? others : identity;
+}
+
+static enum coding_wish wish_of(const struct qualities *named)
+{
+    int gzip = named->gzip == NOT_NAMED ? named->others : named->gzip;
+    int identity = named->identity == NOT_NAMED ? named->others : named->identity;
     if (gzip <= 0 || gzip < identity) {
         return CODING_WISH_IDENTITY;
     }
     return identity == 0 ? CODING_WISH_ONLY_GZIP : CODING_WISH_GZIP;
+}
+
+enum coding_wish coding_wish_of(const char *accept_encoding)
+{
+    struct qualities named = none_named;
+    take_qualities(accept_encoding != NULL ? accept_encoding : "", &named);
+    return wish_of(&named);
+}
+
+/* Several lines of a list are one list (RFC 9110, section 5.3). */
+enum coding_wish coding_wish_of_request(const struct request *request)
+{
+    struct qualities named = none_named;
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(request->evhttp);
+    for (const struct evkeyval *line = TAILQ_FIRST(headers); line != NULL; line = TAILQ_NEXT(line, next)) {
+        if (strcasecmp(line->key, "Accept-Encoding") == 0) {
+            take_qualities(line->value, &named);
+        }
+    }
+    return wish_of(&named);
 }
 
 void coding_pack_answer(struct answer *answer, enum coding_wish wish, struct arena *arena)

@@ -6,6 +6,7 @@
 #define SHIM_CODING_H
 
 #include "shim/answer.h"
+#include "shim/request.h"
 
 /* What is told to those who use another coding. */
 #define CODING_SUPPORTED "gzip, identity"
@@ -28,6 +29,8 @@ enum coding_wish {
 
 /* By the value of Accept-Encoding, which is NULL when there is none. */
 enum coding_wish coding_wish_of(const char *accept_encoding);
+/* By all such lines of a request. */
+enum coding_wish coding_wish_of_request(const struct request *request);
 
 /*
  * Packs the body of a success when the client wishes that and it is worth it, and says in the headers what

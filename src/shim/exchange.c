@@ -97,7 +97,7 @@ void exchange_begin(struct exchange *exchange, const struct exchange_kind *kind,
     exchange->evhttp = request->evhttp;
     exchange->answer = (struct answer){0};
     exchange->http_status = 0;
-    exchange->wish = coding_wish_of(request_header(request, "Accept-Encoding"));
+    exchange->wish = coding_wish_of_request(request);
     trace_continue(ids, request_header(request, "traceparent"), exchange->traceparent);
     if (!take_headers(exchange, request)) {
         rpc_call_fail(call, STATUS_RESOURCE_EXHAUSTED, "headers: need more memory than a call may use");

@@ -107,7 +107,7 @@ static void answer_at_once(struct loop *loop, const struct request *request, str
 {
     char traceparent[TRACEPARENT_SIZE];
     trace_continue(&loop->ids, request_header(request, "traceparent"), traceparent);
-    coding_pack_answer(answer, coding_wish_of(request_header(request, "Accept-Encoding")), &loop->scratch);
+    coding_pack_answer(answer, coding_wish_of_request(request), &loop->scratch);
     send_answer(loop, request, answer, traceparent);
 }
 

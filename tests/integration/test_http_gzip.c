@@ -313,6 +313,26 @@ static void test_short_answers_go_out_as_they_are(void **state)
     expect_answer("/health", "gzip, identity;q=0", true, "OK");
 }
 
+static void test_wishes_on_several_lines_are_one_list(void **state)
+{
+    static const struct {
+        const char *headers;
+        bool packed;
+    } cases[] = {
+        {"Accept-Encoding: br\r\nAccept-Encoding: gzip\r\n", true},
+        {"Accept-Encoding: gzip;q=0.5\r\naccept-encoding: identity\r\n", false},
+        {"Accept-Encoding: gzip\r\nAccept-Encoding: \r\n", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct http_answer answer;
+        http_call(url, "GET", "/openapi.yaml", cases[i].headers, NULL, &answer);
+        assert_int_equal(answer.status, 200);
+        assert_int_equal(http_header(&answer, "Content-Encoding") != NULL, cases[i].packed);
+        http_answer_free(&answer);
+    }
+}
+
 static void test_head_says_the_length_of_the_packed_body(void **state)
 {
     struct http_answer answer;
@@ -366,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_bomb_in_the_query_is_refused),
         cmocka_unit_test(test_long_answers_go_out_as_wished),
         cmocka_unit_test(test_short_answers_go_out_as_they_are),
+        cmocka_unit_test(test_wishes_on_several_lines_are_one_list),
         cmocka_unit_test(test_head_says_the_length_of_the_packed_body),
         cmocka_unit_test(test_connect_answers_are_packed_in_both_encodings),
     };
