@@ -1,7 +1,8 @@
 /*
  * watch: prints changes as they come. One call after another, each of which the server keeps until there is
  * something to tell; where the watch stands is a sequence, so a server that goes and comes back costs nothing
- * but time.
+ * but time. The first call does not wait: what it brings is the sequence where "from now on" begins, which
+ * would begin anew with every repeat of a call that has not been answered.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +98,7 @@ static int follow(struct context *context, Panic__V1__ListEventsRequest *request
         }
         is_away = status != STATUS_OK;
         if (status == STATUS_OK) {
+            request->wait_ms = WAIT_MS;
             if (!print_page(context, page)) {
                 return EXIT_FAILURE;
             }
@@ -122,7 +124,6 @@ static int run_watch(struct context *context, int argc, char **argv)
         return EXIT_FAILURE;
     }
     Panic__V1__ListEventsRequest request = PANIC__V1__LIST_EVENTS_REQUEST__INIT;
-    request.wait_ms = WAIT_MS;
     request.after_sequence = watch.has_after || watch.id != NULL ? watch.after : -1;
     if (watch.id != NULL) {
         request.panic_id = watch.id;

@@ -10,7 +10,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -90,7 +91,7 @@ static void read_some(struct stream *stream)
     struct pollfd ready = {.fd = stream->fd, .events = POLLIN};
     assert_int_equal(poll(&ready, 1, (int)(HARNESS_PATIENCE_US / 1000)), 1);
     assert_true(stream->length < TEXT_MAX - 1);
-    ssize_t n = recv(stream->fd, stream->text + stream->length, TEXT_MAX - 1 - stream->length, 0);
+    ssize_t n = read(stream->fd, stream->text + stream->length, TEXT_MAX - 1 - stream->length);
     stream->has_ended = n <= 0;
     stream->length += n > 0 ? (size_t)n : 0;
     stream->text[stream->length] = 0;
@@ -401,6 +402,56 @@ static void test_panicctl_watch_goes_on_over_a_restart_until_the_panic_is_closed
     assert_null(strstr(created + 1, "\"type\":\"created\""));
 }
 
+/* A panicctl that goes on until it is stopped. */
+struct process {
+    pid_t pid;
+    struct stream output;
+};
+
+static void start_watch_of_all(struct process *process)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    process->pid = fork();
+    assert_true(process->pid >= 0);
+    if (process->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(ends[1], STDOUT_FILENO);
+        close(ends[0]);
+        execl(harness_panicctl_path, harness_panicctl_path, "--server", panicd_ipc(panicd), "--json", "watch",
+              (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    process->output = (struct stream){.fd = ends[0]};
+}
+
+static void end_watch(struct process *process)
+{
+    kill(process->pid, SIGTERM);
+    assert_int_equal(waitpid(process->pid, NULL, 0), process->pid);
+    close(process->output.fd);
+}
+
+/* It was told nothing when the server went, so only its own memory of where it began can bridge the gap. */
+static void test_panicctl_watch_of_all_misses_nothing_while_the_server_is_away(void **state)
+{
+    (void)state;
+    static struct process watch;
+    start_watch_of_all(&watch);
+    await_parked();
+    kill(watch.pid, SIGSTOP);
+    panicd_kill(panicd);
+    panicd_restart(panicd);
+    calls_create(client, &arena, ID);
+    kill(watch.pid, SIGCONT);
+    await_parked();
+    calls_create(client, &arena, NULL);
+    read_until(&watch.output, "\"type\":\"created\"", 2);
+    assert_non_null(strstr(watch.output.text, "\"panicId\":\"" ID "\""));
+    end_watch(&watch);
+}
+
 static void test_panicctl_watch_tells_an_unknown_panic(void **state)
 {
     (void)state;
@@ -427,6 +478,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_stop_ends_streams_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_shim_in_front_of_a_channel_streams_too, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_panicctl_watch_goes_on_over_a_restart_until_the_panic_is_closed,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_panicctl_watch_of_all_misses_nothing_while_the_server_is_away,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_panicctl_watch_tells_an_unknown_panic, set_up, tear_down),
     };
