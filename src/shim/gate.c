@@ -4,22 +4,9 @@
  *     NEW → HEAD → BODY → BUSY → SENDING → RESTING → HEAD → …      and from most of them → REFUSED
  *                             BUSY → STREAMING → ENDING → REFUSED
  *
- * evhttp has no hook before it parses, so the gate looks at bytes from a callback on the bufferevent's input
- * buffer, which runs before evhttp's: while a head is incomplete its bytes are moved aside (`held`), so that
- * evhttp finds nothing; when it is complete and passes, all of it is there for evhttp to read. Bytes sent
- * behind a request, before its answer, stay in the buffer, which has a high-water mark; they are put aside
- * when the answer is out, and then take the same way as bytes just come. Connections are never freed from
- * within that callback: what needs it is done by `attend`, an event that runs before the loop polls again.
- *
- * Refusing: the gate takes the bufferevent's callbacks away from evhttp, writes the answer itself, sends FIN,
- * and goes on reading for a moment, since a close with bytes unread would destroy the answer on its way (RFC
- * 9112, 9.6). When evhttp refuses something by itself, with a page in HTML, the page is caught in the output
- * buffer and replaced.
- *
- * Bytes are counted in the budget of all connections from where they are seen first: a request's as they
- * arrive, an answer's when evhttp gets it; both until the answer is out. A request that finds no room is
- * refused, whatever part of it is there. Bytes behind a request that is not answered yet cannot be refused;
- * without room for them nothing more is read.
+ * gate_input.c has what arrives, gate_stream.c answers without end, peer.c refusals. Connections are never
+ * freed from within a callback of their buffers: what needs it is done by `attend`, an event that runs before
+ * the loop polls again.
  *
  * While a request is with its handler (BUSY) evhttp does not read, so nothing ends the connection; its
  * request stays valid until it is answered.
@@ -29,7 +16,6 @@
 #include <assert.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,41 +24,16 @@
 
 #define TICK_MS 100
 
-static const struct refusal head_too_long = {431, STATUS_RESOURCE_EXHAUSTED,
-                                             "the head of the request is longer than this server takes"};
-static const struct refusal body_too_long = {413, STATUS_RESOURCE_EXHAUSTED,
-                                             "the body is longer than this server takes"};
 static const struct refusal too_slow = {408, STATUS_DEADLINE_EXCEEDED, "the request did not arrive in time"};
-static const struct refusal not_http = {400, STATUS_INVALID_ARGUMENT, "not a valid HTTP request"};
-static const struct refusal no_memory = {503, STATUS_UNAVAILABLE, "the server is short of memory"};
-static const struct refusal no_room = {503, STATUS_UNAVAILABLE,
-                                       "the server holds as much as it may; send the request again"};
 static const struct refusal too_many = {503, STATUS_UNAVAILABLE, "too many connections; try again later"};
-
-static int64_t in_ms(unsigned ms)
-{
-    return monotonic_us() + (int64_t)ms * US_PER_MS;
-}
-
-static void attend_soon(struct peer *peer)
-{
-    if (!peer->is_waiting) {
-        peer->is_waiting = true;
-        TAILQ_INSERT_TAIL(&peer->gate->waiting, peer, in_waiting);
-        event_active(peer->gate->attend, 0, 0);
-    }
-}
-
-static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg);
-static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg);
 
 static void forget(struct peer *peer)
 {
     struct gate *gate = peer->gate;
     peer_set_phase(peer, REFUSED, 0);
     peer_charge(peer, 0);
-    evbuffer_remove_cb(bufferevent_get_input(peer->bufferevent), on_input, peer);
-    evbuffer_remove_cb(bufferevent_get_output(peer->bufferevent), on_output, peer);
+    evbuffer_remove_cb(bufferevent_get_input(peer->bufferevent), peer_on_input, peer);
+    evbuffer_remove_cb(bufferevent_get_output(peer->bufferevent), peer_on_output, peer);
     if (peer->is_waiting) {
         TAILQ_REMOVE(&gate->waiting, peer, in_waiting);
     }
@@ -99,137 +60,6 @@ static void on_close(struct evhttp_connection *connection, void *arg)
         peer->owner_gone(peer->owner);
     }
     forget(peer);
-}
-
-/* ---- refusing ---- */
-
-static void refuse_soon(struct peer *peer, const struct refusal *why)
-{
-    peer_set_phase(peer, REFUSED, monotonic_us() + PEER_LINGER_US);
-    peer->why = why;
-    attend_soon(peer);
-}
-
-/* ---- bytes ---- */
-
-/* What the peer's request takes becomes `bytes`, if there is room; refuses it otherwise. */
-static void charge_request(struct peer *peer, size_t bytes)
-{
-    struct budget *budget = &peer->gate->shared->budget;
-    if (bytes > peer->charged && !budget_has_room(budget, peer->charged, bytes - peer->charged)) {
-        counter_add(&budget->refused, 1);
-        refuse_soon(peer, &no_room);
-        return;
-    }
-    peer_charge(peer, bytes);
-}
-
-/* Behind a request that has no answer yet. */
-static void charge_behind(struct peer *peer, size_t more)
-{
-    if (!budget_has_room(&peer->gate->shared->budget, peer->charged, more)) {
-        /* evhttp reads on by itself when the answer is out. */
-        bufferevent_disable(peer->bufferevent, EV_READ);
-    }
-    peer_charge(peer, peer->charged + more);
-}
-
-static void hold(struct peer *peer, struct evbuffer *input)
-{
-    if (peer->held == NULL) {
-        peer->held = evbuffer_new();
-    }
-    if (peer->held == NULL || evbuffer_add_buffer(peer->held, input) != 0) {
-        refuse_soon(peer, &no_memory);
-    }
-}
-
-/* The input begins with a head, or with a part of one. */
-static void look_at_head(struct peer *peer, struct evbuffer *input)
-{
-    const struct shim_limits *limits = &peer->gate->shared->limits;
-    if (peer->phase == RESTING) {
-        peer_set_phase(peer, HEAD, in_ms(limits->head_ms));
-    } else {
-        peer_set_phase(peer, HEAD, peer->deadline_us);
-    }
-    size_t length = evbuffer_get_length(input);
-    charge_request(peer, length);
-    if (peer->phase == REFUSED) {
-        return;
-    }
-    length = length < limits->head_max ? length : limits->head_max;
-    const char *data = (const char *)evbuffer_pullup(input, (ev_ssize_t)length);
-    if (data == NULL) {
-        refuse_soon(peer, &no_memory);
-        return;
-    }
-    size_t end = head_length(data, length, &peer->scanned);
-    if (end == 0 && length == limits->head_max) {
-        refuse_soon(peer, &head_too_long);
-        return;
-    }
-    if (end == 0) {
-        hold(peer, input);
-        return;
-    }
-    struct head head;
-    const struct refusal *why = head_check(data, end, limits->body_max, &head);
-    if (why != NULL) {
-        refuse_soon(peer, why);
-        return;
-    }
-    peer->scanned = 0;
-    peer->is_chunked = head.is_chunked;
-    peer->body_bytes = evbuffer_get_length(input) - end;
-    peer_set_phase(peer, BODY, in_ms(limits->body_ms));
-}
-
-static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
-{
-    struct peer *peer = arg;
-    if (info->n_added == 0) {
-        return;
-    }
-    if (peer->phase <= HEAD || peer->phase == RESTING) {
-        if (peer->held != NULL && evbuffer_get_length(peer->held) > 0) {
-            /* Which calls this again. */
-            evbuffer_prepend_buffer(input, peer->held);
-        } else {
-            look_at_head(peer, input);
-        }
-    } else if (peer->phase == BODY) {
-        peer->body_bytes += info->n_added;
-        charge_request(peer, peer->charged + info->n_added);
-    } else if (peer->phase == BUSY || peer->phase == SENDING) {
-        charge_behind(peer, info->n_added);
-    }
-    if (peer->phase == BODY && peer->is_chunked && peer->body_bytes > peer->gate->shared->limits.body_max) {
-        refuse_soon(peer, &body_too_long);
-    }
-    if (peer->phase == REFUSED) {
-        evbuffer_drain(input, evbuffer_get_length(input));
-    }
-}
-
-/* evhttp writes while no request is with us: "100 Continue", or it refuses the request. */
-static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg)
-{
-    static const char go_on[] = "HTTP/1.1 100 ";
-    struct peer *peer = arg;
-    if (peer->phase == STREAMING) {
-        peer_note_progress(peer, output, info);
-        return;
-    }
-    if (info->n_added == 0 || peer->phase != BODY) {
-        return;
-    }
-    struct evbuffer_iovec piece;
-    if (evbuffer_peek(output, -1, NULL, &piece, 1) >= 1 && piece.iov_len >= sizeof(go_on) - 1 &&
-        memcmp(piece.iov_base, go_on, sizeof(go_on) - 1) == 0) {
-        return;
-    }
-    refuse_soon(peer, &not_http);
 }
 
 /* ---- connections ---- */
@@ -323,11 +153,11 @@ struct bufferevent *gate_new_connection(struct event_base *base, void *arg)
     bufferevent_incref(bufferevent);
     bufferevent_setwatermark(bufferevent, EV_READ, 0, limits->head_max + limits->body_max);
     *peer = (struct peer){.gate = gate, .bufferevent = bufferevent, .fd = -1};
-    peer_set_phase(peer, NEW, in_ms(limits->head_ms));
-    evbuffer_add_cb(bufferevent_get_input(bufferevent), on_input, peer);
-    evbuffer_add_cb(bufferevent_get_output(bufferevent), on_output, peer);
+    peer_set_phase(peer, NEW, peer_deadline(limits->head_ms));
+    evbuffer_add_cb(bufferevent_get_input(bufferevent), peer_on_input, peer);
+    evbuffer_add_cb(bufferevent_get_output(bufferevent), peer_on_output, peer);
     TAILQ_INSERT_TAIL(&gate->peers, peer, in_peers);
-    attend_soon(peer);
+    peer_attend_soon(peer);
     return bufferevent;
 }
 
@@ -338,11 +168,11 @@ static void answer_is_out(struct evhttp_request *request, void *arg)
     struct peer *peer = arg;
     struct evbuffer *input = bufferevent_get_input(peer->bufferevent);
     (void)request;
-    peer_set_phase(peer, RESTING, in_ms(peer->gate->shared->limits.idle_ms));
+    peer_set_phase(peer, RESTING, peer_deadline(peer->gate->shared->limits.idle_ms));
     peer_charge(peer, evbuffer_get_length(input));
     if (evbuffer_get_length(input) > 0) {
-        hold(peer, input);
-        attend_soon(peer);
+        peer_hold(peer, input);
+        peer_attend_soon(peer);
     }
 }
 
@@ -362,7 +192,7 @@ void gate_begin_answer(struct peer *peer, struct evhttp_request *request)
 {
     peer->owner = NULL;
     peer_charge(peer, peer->charged + evbuffer_get_length(evhttp_request_get_output_buffer(request)));
-    peer_set_phase(peer, SENDING, in_ms(peer->gate->shared->limits.send_ms));
+    peer_set_phase(peer, SENDING, peer_deadline(peer->gate->shared->limits.send_ms));
     evhttp_request_set_on_complete_cb(request, answer_is_out, peer);
 }
 

@@ -12,6 +12,8 @@
 #include <strings.h>
 
 #define METHOD_MAX 16
+/* evhttp needs more than 100 bytes for each, however short it is. */
+#define HEADERS_MAX 100
 /* More digits than any body that is taken. */
 #define LENGTH_DIGITS_MAX 15
 
@@ -22,6 +24,7 @@ struct span {
 
 struct checker {
     size_t body_max;
+    unsigned n_headers;
     unsigned n_hosts;
     unsigned n_lengths;
     unsigned n_codings;
@@ -194,6 +197,9 @@ static bool is_host(struct span value)
 
 static const struct refusal *check_header(struct checker *checker, struct span line)
 {
+    if (++checker->n_headers > HEADERS_MAX) {
+        return REFUSAL(431, STATUS_RESOURCE_EXHAUSTED, "the request has more headers than this server takes");
+    }
     if (line.text[0] == ' ' || line.text[0] == '\t') {
         return BAD("a header is folded over two lines");
     }

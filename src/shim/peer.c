@@ -18,6 +18,11 @@ static bool is_busy_phase(enum phase phase)
     return phase == BUSY || phase == SENDING || phase == ENDING;
 }
 
+int64_t peer_deadline(unsigned ms)
+{
+    return monotonic_us() + (int64_t)ms * US_PER_MS;
+}
+
 void peer_set_phase(struct peer *peer, enum phase phase, int64_t deadline_us)
 {
     bool was_busy = is_busy_phase(peer->phase);
@@ -53,6 +58,22 @@ size_t peer_refusal_text(const struct refusal *why, char text[PEER_REFUSAL_SIZE]
                           why->http_status == 503 ? "Retry-After: 1\r\n" : "", body);
     assert(length > 0 && length < PEER_REFUSAL_SIZE);
     return (size_t)length;
+}
+
+void peer_attend_soon(struct peer *peer)
+{
+    if (!peer->is_waiting) {
+        peer->is_waiting = true;
+        TAILQ_INSERT_TAIL(&peer->gate->waiting, peer, in_waiting);
+        event_active(peer->gate->attend, 0, 0);
+    }
+}
+
+void peer_refuse_soon(struct peer *peer, const struct refusal *why)
+{
+    peer_set_phase(peer, REFUSED, monotonic_us() + PEER_LINGER_US);
+    peer->why = why;
+    peer_attend_soon(peer);
 }
 
 static void refusal_written(struct bufferevent *bufferevent, void *arg)

@@ -4,6 +4,7 @@
 
 #include <event2/buffer.h>
 
+#include "shim/chunked.h"
 #include "shim/gate.h"
 #include "shim/head.h"
 
@@ -25,11 +26,13 @@ struct peer {
     enum phase phase;
     /* Monotonic; 0 = none. */
     int64_t deadline_us;
+    /* Bytes that evhttp is not to see yet. */
     struct evbuffer *held;
     size_t scanned;
-    /* Of a chunked body, framing included. */
-    size_t body_bytes;
     bool is_chunked;
+    struct chunked chunked;
+    /* What was held is being put back, and is not new. */
+    bool is_putting_back;
     /* Bytes that stand in the budget for this peer; of these, those of a stream's request. */
     size_t charged;
     size_t stream_base;
@@ -43,6 +46,9 @@ struct peer {
     void (*drained)(void *owner);
 };
 
+/* So far from now. */
+int64_t peer_deadline(unsigned ms);
+
 /* A deadline of 0 is none. */
 void peer_set_phase(struct peer *peer, enum phase phase, int64_t deadline_us);
 
@@ -51,6 +57,18 @@ void peer_charge(struct peer *peer, size_t bytes);
 
 /* Of a stream: something was put into the output, or taken from it. */
 void peer_note_progress(struct peer *peer, struct evbuffer *output, const struct evbuffer_cb_info *info);
+
+/* For the bufferevent's buffers, with the peer as argument. */
+void peer_on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *peer);
+void peer_on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *peer);
+
+/* Puts what the input holds aside, so that evhttp does not see it. */
+void peer_hold(struct peer *peer, struct evbuffer *input);
+
+/* As soon as evhttp has returned to the loop, which can be done within its callbacks: looks after the peer;
+ * refuses it. */
+void peer_attend_soon(struct peer *peer);
+void peer_refuse_soon(struct peer *peer, const struct refusal *why);
 
 /* Not from within a callback of its buffers. */
 void peer_refuse(struct peer *peer, const struct refusal *why);

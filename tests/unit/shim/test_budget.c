@@ -2,7 +2,9 @@
  * back. */
 #include "harness/test.h"
 
+#include <malloc.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +101,15 @@ static void start(struct fixture *f, size_t buffered_max)
         while (!(condition)) {                                                                               \
             assert_true(monotonic_us() < give_up_us_);                                                       \
             poll(NULL, 0, 2);                                                                                \
+        }                                                                                                    \
+    } while (0)
+
+#define SPIN_UNTIL(condition)                                                                                \
+    do {                                                                                                     \
+        int64_t give_up_us_ = monotonic_us() + PATIENCE_US;                                                  \
+        while (!(condition)) {                                                                               \
+            assert_true(monotonic_us() < give_up_us_);                                                       \
+            sched_yield();                                                                                   \
         }                                                                                                    \
     } while (0)
 
@@ -268,6 +279,34 @@ static void test_chunked_bodies_and_heads_are_counted_too(void **state)
     end(&f);
 }
 
+/* Each byte in a read of its own, which costs evhttp a piece of memory of a KiB if it gets it like that. */
+static void test_tiny_chunks_take_no_more_memory_than_is_counted(void **state)
+{
+    enum { CHUNKS = 2000 };
+    (void)state;
+    struct fixture f;
+    start(&f, 128 * KIB);
+    int fd = http_connect(f.url, NULL);
+    http_send(fd, "POST /panic HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+    WAIT_UNTIL(shim_stats(f.shim).buffered > 0);
+    size_t head = shim_stats(f.shim).buffered;
+    size_t before = mallinfo2().uordblks;
+    for (size_t i = 0; i < CHUNKS; i++) {
+        http_send(fd, "1\r\n ");
+        SPIN_UNTIL(shim_stats(f.shim).buffered == head + 6 * i + 4);
+        http_send(fd, "\r\n");
+        SPIN_UNTIL(shim_stats(f.shim).buffered == head + 6 * i + 6);
+    }
+    size_t grown = mallinfo2().uordblks - before;
+    if (grown > 2 * 6 * CHUNKS + 16 * KIB) {
+        fail_msg("%zu bytes for %d", grown, 6 * CHUNKS);
+    }
+    http_send(fd, "2\r\n{}\r\n0\r\n\r\n");
+    expect(fd, 202);
+    close(fd);
+    end(&f);
+}
+
 static void test_request_under_way_keeps_its_room_until_it_is_answered(void **state)
 {
     (void)state;
@@ -377,6 +416,7 @@ int main(void)
         cmocka_unit_test(test_long_bodies_are_refused_beyond_the_budget_and_small_requests_are_not),
         cmocka_unit_test(test_announced_bytes_take_no_room_before_they_come),
         cmocka_unit_test(test_chunked_bodies_and_heads_are_counted_too),
+        cmocka_unit_test(test_tiny_chunks_take_no_more_memory_than_is_counted),
         cmocka_unit_test(test_request_under_way_keeps_its_room_until_it_is_answered),
         cmocka_unit_test(test_answers_that_are_not_taken_keep_reads_out_and_creates_not),
         cmocka_unit_test(test_answer_to_a_write_is_sent_whatever_its_length),

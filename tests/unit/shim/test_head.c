@@ -2,6 +2,7 @@
  */
 #include "harness/test.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "shim/head.h"
@@ -119,6 +120,27 @@ static void test_any_byte_anywhere_is_judged(void **state)
     }
 }
 
+static const struct refusal *check_headers(unsigned n)
+{
+    char text[1024];
+    struct head head;
+    size_t length = (size_t)snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: x\r\n");
+    for (unsigned i = 1; i < n; i++) {
+        length += (size_t)snprintf(text + length, sizeof(text) - length, "a:\r\n");
+    }
+    snprintf(text + length, sizeof(text) - length, "\r\n");
+    return check(text, &head);
+}
+
+static void test_number_of_headers_is_bounded(void **state)
+{
+    (void)state;
+    assert_null(check_headers(100));
+    const struct refusal *why = check_headers(101);
+    assert_non_null(why);
+    assert_int_equal(why->http_status, 431);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +152,7 @@ int main(void)
         cmocka_unit_test(test_bodies_belong_to_methods_that_evhttp_reads_them_for),
         cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_any_byte_anywhere_is_judged),
+        cmocka_unit_test(test_number_of_headers_is_bounded),
     };
     return cmocka_run_group_tests_name("head", tests, NULL, NULL);
 }
