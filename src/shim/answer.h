@@ -24,6 +24,9 @@ struct answer {
     const char *content_encoding;
     const char *body;
     size_t length;
+    /* The same in gzip, where that is at hand already; NULL otherwise. */
+    const char *packed;
+    size_t packed_length;
     struct rpc_header headers[ANSWER_HEADERS_MAX];
     size_t n_headers;
     bool close;

@@ -128,9 +128,10 @@ void coding_pack_answer(struct answer *answer, enum coding_wish wish, struct are
     if (wish == CODING_WISH_IDENTITY || (wish == CODING_WISH_GZIP && answer->length < CODING_ANSWER_MIN)) {
         return;
     }
-    const char *packed;
-    size_t length;
-    enum status status = gzip_deflate(answer->body, answer->length, arena, &packed, &length);
+    const char *packed = answer->packed;
+    size_t length = answer->packed_length;
+    enum status status =
+        packed != NULL ? STATUS_OK : gzip_deflate(answer->body, answer->length, arena, &packed, &length);
     if (status == STATUS_OK && (length < answer->length || wish == CODING_WISH_ONLY_GZIP)) {
         answer->content_encoding = "gzip";
         answer->body = packed;

@@ -8,4 +8,8 @@ extern const char openapi_document[];
 /* Without the NUL behind it. */
 extern const size_t openapi_document_length;
 
+/* The same in gzip. */
+extern const char openapi_packed[];
+extern const size_t openapi_packed_length;
+
 #endif

@@ -15,8 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shim/gzip.h"
 #include "shim/http_status.h"
 #include "shim/openapi_schemas.h"
+
+#define PACK_MEMORY_MAX ((size_t)256 * 1024)
 
 static void fail(const char *what, const char *name)
 {
@@ -275,9 +278,9 @@ static void put_line(FILE *out, char *line)
     }
 }
 
-static void print_as_c(const char *text, size_t length)
+static void print_as_c(const char *name, const char *text, size_t length)
 {
-    fputs("#include \"shim/openapi.h\"\nconst char openapi_document[] =\n    \"", stdout);
+    printf("const char %s[] =\n    \"", name);
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)text[i];
         if (c == '\n') {
@@ -288,7 +291,23 @@ static void print_as_c(const char *text, size_t length)
             putchar(c);
         }
     }
-    fputs("\";\nconst size_t openapi_document_length = sizeof(openapi_document) - 1;\n", stdout);
+    printf("\";\nconst size_t %s_length = sizeof(%s) - 1;\n", name, name);
+}
+
+/* Packed here, so that nobody has to do it while requests wait. */
+static void print_document(const char *text, size_t length)
+{
+    struct arena arena;
+    const char *packed;
+    size_t packed_length;
+    arena_init(&arena, NULL, 0, 2 * length + PACK_MEMORY_MAX);
+    if (gzip_deflate(text, length, &arena, &packed, &packed_length) != STATUS_OK) {
+        fail("cannot be packed", "the document");
+    }
+    puts("#include \"shim/openapi.h\"");
+    print_as_c("openapi_document", text, length);
+    print_as_c("openapi_packed", packed, packed_length);
+    arena_reset(&arena);
 }
 
 int main(int argc, char **argv)
@@ -311,7 +330,7 @@ int main(int argc, char **argv)
         fail("cannot be read, or no memory", argv[1]);
         return EXIT_FAILURE;
     }
-    print_as_c(text, length);
+    print_document(text, length);
     free(text);
     return fflush(stdout) == 0 && ferror(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -68,6 +68,8 @@ static void answer_openapi(const struct edge *edge, const struct request *reques
     (void)request;
     (void)arena;
     answer_body(answer, 200, "application/yaml", openapi_document, openapi_document_length);
+    answer->packed = openapi_packed;
+    answer->packed_length = openapi_packed_length;
 }
 
 static struct rpc_method *create_panic(const struct edge *edge)
