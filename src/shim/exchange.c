@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "rpc/scan.h"
 #include "rpc/server.h"
 
@@ -165,17 +166,43 @@ static void add_trailers(struct exchange *exchange)
     }
 }
 
+/* There is no memory for the answer to what has been done. */
+static enum status render_done(struct exchange *exchange, const struct rpc_response *response,
+                               const char **ret_message)
+{
+    arena_reset(&exchange->answer_arena);
+    exchange->answer = (struct answer){0};
+    log_warn("no memory for the answer to a call that was carried out",
+             log_str("method", exchange->call.method->path));
+    if (exchange->kind->render_short != NULL &&
+        exchange->kind->render_short(exchange, response) == STATUS_OK) {
+        return STATUS_OK;
+    }
+    *ret_message = "this was done, but there is no memory for the answer; send it again, with the same id or "
+                   "Idempotency-Key where it has one";
+    return STATUS_UNAVAILABLE;
+}
+
+static enum status render(struct exchange *exchange, const struct rpc_response *response,
+                          const char **ret_message)
+{
+    enum status status = exchange->kind->render(exchange, response);
+    if (status == STATUS_RESOURCE_EXHAUSTED && !exchange->call.method->read_only) {
+        return render_done(exchange, response, ret_message);
+    }
+    *ret_message = status == STATUS_RESOURCE_EXHAUSTED
+                       ? "the answer needs more memory than there is for one; ask for less at once"
+                       : "the answer cannot be written as JSON; ask for application/proto";
+    return status == STATUS_INVALID_ARGUMENT ? STATUS_INTERNAL : status;
+}
+
 static void finish(struct rpc_call *call, const struct rpc_response *response)
 {
     struct exchange *exchange = (struct exchange *)call;
     enum status status = call->status;
     const char *message = call->message;
     if (response != NULL) {
-        status = exchange->kind->render(exchange, response);
-        message = status == STATUS_RESOURCE_EXHAUSTED
-                      ? "the answer is longer than is sent; ask for less at once"
-                      : "the answer cannot be written as JSON; ask for application/proto";
-        status = status == STATUS_INVALID_ARGUMENT ? STATUS_INTERNAL : status;
+        status = render(exchange, response, &message);
     }
     add_trailers(exchange);
     if (status != STATUS_OK) {

@@ -29,6 +29,11 @@ struct exchange_kind {
     void (*begin)(struct exchange *exchange, const struct request *request, struct rpc_method *method);
     /* On any thread, with a response: sets the answer. RESOURCE_EXHAUSTED when the arena is full. */
     enum status (*render)(struct exchange *exchange, const struct rpc_response *response);
+    /*
+     * Instead, when memory is short and something has been done: the caller must not be told that it has
+     * not. Needs no more memory than the arena's first. NULL: an error that says so.
+     */
+    enum status (*render_short)(struct exchange *exchange, const struct rpc_response *response);
     /* ERROR_PLAIN becomes ERROR_PROBLEM for clients that ask for it. */
     enum error_style style;
 };

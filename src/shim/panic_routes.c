@@ -18,6 +18,7 @@
 #include "panic/v1/panic_service.pb-c.h"
 #include "shim/body.h"
 #include "shim/media_type.h"
+#include "shim/peek.h"
 
 #define KEY_LENGTH_MAX 255
 
@@ -237,6 +238,53 @@ static enum status render_created(struct exchange *exchange, const struct rpc_re
     return writer.status;
 }
 
+/* By the field numbers of panic/v1/panic.proto. */
+enum { RESPONSE_PANIC = 1, PANIC_ID = 1, PANIC_CREATE_TIME = 6, TIME_SECONDS = 1, TIME_NANOS = 2 };
+
+/* What tells a panic from others, without the content, which the caller knows. */
+struct created {
+    struct peek id;
+    Google__Protobuf__Timestamp time;
+};
+
+static struct created created_of(const struct rpc_response *response)
+{
+    struct created created = {.time = GOOGLE__PROTOBUF__TIMESTAMP__INIT};
+    if (response->message != NULL) {
+        const Panic__V1__Panic *panic = ((const Panic__V1__CreatePanicResponse *)response->message)->panic;
+        created.id = (struct peek){(const uint8_t *)panic->id, strlen(panic->id)};
+        created.time = panic->create_time != NULL ? *panic->create_time : created.time;
+        return created;
+    }
+    struct peek panic = peek_bytes((struct peek){response->packed, response->size}, RESPONSE_PANIC);
+    struct peek time = peek_bytes(panic, PANIC_CREATE_TIME);
+    created.id = peek_bytes(panic, PANIC_ID);
+    created.time.seconds = (int64_t)peek_number(time, TIME_SECONDS);
+    created.time.nanos = (int32_t)peek_number(time, TIME_NANOS);
+    return created;
+}
+
+static enum status render_created_short(struct exchange *exchange, const struct rpc_response *response)
+{
+    static const char *const warning =
+        "memory is short: location and metadata are stored, and not shown here";
+    struct created created = created_of(response);
+    struct writer writer;
+    if (created.id.length != ID_TEXT_SIZE - 1) {
+        return STATUS_INTERNAL;
+    }
+    writer_init(&writer, &exchange->answer_arena, false);
+    writer_open(&writer, '{');
+    put_key(&writer, "id");
+    writer_string(&writer, (const char *)created.id.data, created.id.length);
+    put_epoch_ms(&writer, "timestamp", &created.time);
+    put_text(&writer, "status", status_text(PANIC__V1__PANIC_STATUS__PANIC_STATUS_PROCESSING));
+    put_warnings(&writer, (char *const[]){(char *)warning}, 1);
+    writer_close(&writer, '}');
+    answer_body(&exchange->answer, 202, "application/json", writer.text, writer.length);
+    return writer.status;
+}
+
 static enum status render_panic(struct exchange *exchange, const struct rpc_response *rpc_response)
 {
     const Panic__V1__GetPanicResponse *response =
@@ -251,7 +299,9 @@ static enum status render_panic(struct exchange *exchange, const struct rpc_resp
     return writer.status;
 }
 
-const struct exchange_kind panic_routes_create = {
-    .begin = begin_create, .render = render_created, .style = ERROR_PLAIN};
+const struct exchange_kind panic_routes_create = {.begin = begin_create,
+                                                  .render = render_created,
+                                                  .render_short = render_created_short,
+                                                  .style = ERROR_PLAIN};
 const struct exchange_kind panic_routes_get = {
     .begin = begin_get, .render = render_panic, .style = ERROR_PLAIN};
