@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "json/writer.h"
+#include "shim/details.h"
 #include "shim/http_status.h"
 #include "shim/media_type.h"
 
@@ -72,6 +73,7 @@ void answer_error(struct answer *answer, enum error_style style, int http_status
     } else if (style == ERROR_CONNECT) {
         put(&writer, "code", code);
         put(&writer, "message", text);
+        details_write(&writer, status, text);
     } else {
         put(&writer, "error", text);
         put(&writer, "code", code);

@@ -220,6 +220,68 @@ static void test_bad_messages_name_the_field(void **state)
     expect_error(&answer, 400, "invalid_argument", "metadata");
 }
 
+/* The error has one detail, a google.rpc.BadRequest with this path and text. */
+static void expect_violation(struct http_answer *answer, const char *field, const char *description)
+{
+    json_t *json = http_json(answer);
+    const json_t *details = json_object_get(json, "details");
+    assert_int_equal(json_array_size(details), 1);
+    const json_t *detail = json_array_get(details, 0);
+    const char *value = json_string_value(json_object_get(detail, "value"));
+    assert_string_equal(json_string_value(json_object_get(detail, "type")), "google.rpc.BadRequest");
+    assert_null(strchr(value, '='));
+    uint8_t packed[1024];
+    uint8_t expected[1024];
+    size_t length = 0;
+    assert_true(strlen(value) < sizeof(packed));
+    assert_int_equal(base64_decode(value, strlen(value), packed, &length), 0);
+    /* Field 1 of the outer message is the violation; in it, 1 is the field and 2 the description. */
+    int expected_length = snprintf((char *)expected, sizeof(expected), "\n%c\n%c%s\x12%c%s",
+                                   (char)(4 + strlen(field) + strlen(description)), (char)strlen(field),
+                                   field, (char)strlen(description), description);
+    assert_int_equal(length, expected_length);
+    assert_memory_equal(packed, expected, length);
+    json_decref(json);
+    http_answer_free(answer);
+}
+
+static void test_details_name_the_field(void **state)
+{
+    (void)state;
+    struct http_answer answer;
+    post("CreatePanic", JSON_TYPE, "{\"location\":{\"lat\":\"north\"}}", &answer);
+    expect_violation(&answer, "location.lat", "expected number, got string");
+    post("GetPanic", JSON_TYPE, "{\"ident\":\"7\"}", &answer);
+    expect_violation(&answer, "ident", "unknown field");
+    post("GetPanic", PROTO_TYPE,
+         "\n\x01"
+         "7",
+         &answer);
+    expect_violation(&answer, "id",
+                     "not a UUID; expected 36 characters like 018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41");
+}
+
+static void test_errors_that_are_of_no_field_have_no_details(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers;
+        const char *body;
+    } bad[] = {{JSON_TYPE, "{\"id\":\"" UNKNOWN_ID "\"}"},
+               {JSON_TYPE, "{\"id\":"},
+               {JSON_TYPE "Connect-Timeout-Ms: x\r\n", "{}"},
+               {JSON_TYPE "Content-Encoding: gzip\r\n", "no gzip"}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct http_answer answer;
+        post("GetPanic", bad[i].headers, bad[i].body, &answer);
+        json_t *json = http_json(&answer);
+        assert_true(answer.status >= 400);
+        assert_null(json_object_get(json, "details"));
+        json_decref(json);
+        http_answer_free(&answer);
+    }
+}
+
 /* ---- 6, 7: headers ---- */
 
 static void test_protocol_version(void **state)
@@ -428,6 +490,8 @@ int main(void)
         cmocka_unit_test(test_errors_are_json_whatever_was_asked),
         cmocka_unit_test(test_codes_have_their_http_status),
         cmocka_unit_test(test_bad_messages_name_the_field),
+        cmocka_unit_test(test_details_name_the_field),
+        cmocka_unit_test(test_errors_that_are_of_no_field_have_no_details),
         cmocka_unit_test(test_protocol_version),
         cmocka_unit_test(test_timeout),
         cmocka_unit_test(test_create_is_carried_out_past_its_deadline),

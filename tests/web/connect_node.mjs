@@ -97,6 +97,14 @@ for (const { name, options } of variants) {
     await expectCode(panics.resolvePanic({ id: panic.id, outcome: "two" }), Code.FailedPrecondition, /closed before/);
   });
 
+  test(`${name}: a wrong field is told in the details`, async () => {
+    const error = await panics.createPanic({ location: { lat: 91 }, strict: true }).catch((thrown) => thrown);
+    const [detail] = error.details;
+    assert.equal(detail.type, "google.rpc.BadRequest");
+    assert.match(Buffer.from(detail.value).toString("latin1"), /^\n.\n\x08location\x12.lat 91/);
+    assert.deepEqual((await panics.getPanic({ id: "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2dff" }).catch((e) => e)).details, []);
+  });
+
   test(`${name}: a timeout that has passed`, async () => {
     await expectCode(panics.listPanics({}, { headers: { "Connect-Timeout-Ms": "0" } }), Code.DeadlineExceeded, /./);
   });
