@@ -30,6 +30,18 @@ static bool is_own(const char *origin, const char *host)
     return false;
 }
 
+bool cors_is_origin(const char *text)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789.-";
+    size_t scheme = strspn(text, letters);
+    if (scheme == 0 || strncmp(text + scheme, "://", 3) != 0) {
+        return false;
+    }
+    const char *host = text + scheme + 3;
+    return host[0] != 0 && host[0] != ':' &&
+           host[strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]")] == 0;
+}
+
 enum cors cors_check(const struct cors_origins *allowed, const struct request *request)
 {
     const char *origin = request_header(request, "Origin");

@@ -17,6 +17,10 @@ struct cors_origins {
     size_t n_origins;
 };
 
+/* Is it written as browsers send it, and so can ever match: scheme://host or scheme://host:port, in small
+ * letters, and nothing behind? */
+bool cors_is_origin(const char *text);
+
 enum cors cors_check(const struct cors_origins *allowed, const struct request *request);
 
 /* Is it the question that a browser asks before a request? */

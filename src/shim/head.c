@@ -150,7 +150,8 @@ static const struct refusal *check_request_line(struct checker *checker, struct 
     struct span version = {space + 1, target.length - (size_t)(space - target.text) - 1};
     target.length = (size_t)(space - target.text);
     for (size_t i = 0; i < target.length; i++) {
-        if ((unsigned char)target.text[i] >= 0x7F || target.text[i] < 0x21) {
+        /* A fragment is the client's own; who passes one on may take it for part of the path. */
+        if ((unsigned char)target.text[i] >= 0x7F || target.text[i] < 0x21 || target.text[i] == '#') {
             return BAD("the request target has a character that must be percent-encoded");
         }
     }

@@ -279,6 +279,9 @@ static enum status render_created_short(struct exchange *exchange, const struct 
     writer_string(&writer, (const char *)created.id.data, created.id.length);
     put_epoch_ms(&writer, "timestamp", &created.time);
     put_text(&writer, "status", status_text(PANIC__V1__PANIC_STATUS__PANIC_STATUS_PROCESSING));
+    put_location(&writer, NULL);
+    put_key(&writer, "metadata");
+    writer_raw(&writer, "{}", 2);
     put_warnings(&writer, (char *const[]){(char *)warning}, 1);
     writer_close(&writer, '}');
     answer_body(&exchange->answer, 202, "application/json", writer.text, writer.length);

@@ -112,7 +112,8 @@ static void expect_short(struct http_answer *answer)
     assert_int_equal(answer->status, 202);
     assert_string_equal(
         answer->body,
-        "{\"id\":\"" ID "\",\"timestamp\":1795420268438,\"status\":\"processing\","
+        "{\"id\":\"" ID
+        "\",\"timestamp\":1795420268438,\"status\":\"processing\",\"location\":null,\"metadata\":{},"
         "\"warnings\":[\"memory is short: location and metadata are stored, and not shown here\"]}");
     http_answer_free(answer);
 }
