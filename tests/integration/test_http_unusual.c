@@ -130,6 +130,14 @@ static void test_expect_100_continue(void **state)
     http_answer_free(&answer);
     http_send(fd, PRESS);
     expect_created(fd);
+    http_send(fd,
+              "POST /panic HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n");
+    http_receive(fd, &answer);
+    assert_int_equal(answer.status, 100);
+    http_answer_free(&answer);
+    http_send(fd, "2\r\n{}\r\n");
+    http_send(fd, "0\r\n\r\n");
+    expect_created(fd);
     close(fd);
 }
 
