@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "shim/cors.h"
+
 #define VARIABLE_MAX 64
 
 enum { KEY_HTTP = 0x100, KEY_HTTP_ORIGIN, KEY_LOG_LEVEL, KEY_TLS_CERT, KEY_TLS_KEY, KEY_ALLOW_PLAINTEXT };
@@ -78,25 +80,18 @@ static void set_http(struct edge_options *options, const char *text)
     options->http = text + (options->http_tls ? 8 : strncmp(text, "http://", 7) == 0 ? 7 : 0);
 }
 
-/* As browsers send it: what they never send would let nobody call. */
-static bool is_origin(const char *text)
-{
-    const char *host = strstr(text, "://");
-    return strcmp(text, "null") == 0 ||
-           (host != NULL && host != text && host[3] != 0 && strchr(host + 3, '/') == NULL);
-}
-
 static void add_origin(void *arg, const char *origin, struct argp_state *state)
 {
     struct edge_options *options = arg;
     if (options->n_origins == EDGE_OPTIONS_ORIGINS_MAX) {
         argp_error(state, "--http-origin: more than %d times", EDGE_OPTIONS_ORIGINS_MAX);
     }
-    if (!is_origin(origin)) {
-        argp_error(state,
-                   "--http-origin: \"%s\" is not an origin such as https://console.example, without a path "
-                   "or slash behind",
-                   origin);
+    if (!cors_is_origin(origin)) {
+        argp_error(
+            state,
+            "--http-origin: \"%s\" is not an origin such as https://console.example, in small letters, "
+            "without a path or slash behind",
+            origin);
     }
     options->origins[options->n_origins++] = origin;
 }

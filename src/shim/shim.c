@@ -78,15 +78,6 @@ static enum status check_config(const struct shim_config *config, struct diag *d
     if ((config->tls_cert_file == NULL) != (config->tls_key_file == NULL)) {
         return diag_fail(diag, STATUS_INVALID_ARGUMENT, "http: TLS needs a certificate and its key");
     }
-    for (size_t i = 0; i < config->n_origins; i++) {
-        if (!cors_is_origin(config->origins[i])) {
-            return diag_fail(diag, STATUS_INVALID_ARGUMENT,
-                             "http: \"%s\" is no origin as browsers send it; expected scheme://host or "
-                             "scheme://host:port in small letters, and nothing behind, as in "
-                             "https://console.example",
-                             config->origins[i]);
-        }
-    }
     return STATUS_OK;
 }
 

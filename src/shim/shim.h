@@ -63,7 +63,7 @@ struct shim_config {
     size_t calls_max;
     struct shim_limits limits;
     /* Origins, "https://console.example", whose pages may call; must outlive the shim. Pages of all others
-     * are refused. INVALID_ARGUMENT for what is no origin. */
+     * are refused. */
     const char *const *origins;
     size_t n_origins;
     /* What /metrics says of what stands behind the shim. */

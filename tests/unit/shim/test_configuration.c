@@ -112,42 +112,6 @@ static void test_configuration_that_cannot_be_used_is_refused(void **state)
     end(&f);
 }
 
-/* It would never match, and every page of the console be refused. */
-static void test_origin_that_no_browser_sends_is_refused(void **state)
-{
-    static const char *const wrong[] = {"*",
-                                        "",
-                                        "null",
-                                        "console.example",
-                                        "https://",
-                                        "https://console.example/",
-                                        "https://Console.example",
-                                        "https://console.example ",
-                                        "://x",
-                                        "https://:8443",
-                                        "https://user@console.example"};
-    static const char *const right[] = {"https://console.example", "http://localhost:3000", "http://[::1]:80",
-                                        "capacitor://localhost"};
-    (void)state;
-    struct fixture f;
-    struct diag diag;
-    start(&f, &(struct shim_config){.origins = right, .n_origins = 4});
-    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        struct shim *second;
-        const struct shim_config config = {.address = "127.0.0.1:0",
-                                           .router = f.router,
-                                           .health = &f.health,
-                                           .tenant = "t",
-                                           .loops = 1,
-                                           .calls_max = 1,
-                                           .origins = &wrong[i],
-                                           .n_origins = 1};
-        assert_status(shim_start(&config, &second, &diag), STATUS_INVALID_ARGUMENT);
-        assert_non_null(strstr(diag.text, "no origin"));
-    }
-    end(&f);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,7 +119,6 @@ int main(void)
         cmocka_unit_test(test_method_without_handler_is_unimplemented),
         cmocka_unit_test(test_address_in_use_is_refused),
         cmocka_unit_test(test_configuration_that_cannot_be_used_is_refused),
-        cmocka_unit_test(test_origin_that_no_browser_sends_is_refused),
     };
     return cmocka_run_group_tests_name("configuration", tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "shim/cors.h"
 #include "shim/listen.h"
 #include "shim/media_type.h"
 #include "shim/query.h"
@@ -142,6 +143,31 @@ static void test_addresses_to_listen_on(void **state)
     }
 }
 
+/* It would never match; but null is what any page in a sandbox sends. */
+static void test_origins_that_no_page_of_ones_own_sends(void **state)
+{
+    static const char *const wrong[] = {"*",
+                                        "",
+                                        "null",
+                                        "console.example",
+                                        "https://",
+                                        "https://console.example/",
+                                        "https://Console.example",
+                                        "https://console.example ",
+                                        "://x",
+                                        "https://:8443",
+                                        "https://user@console.example"};
+    static const char *const right[] = {"https://console.example", "http://localhost:3000", "http://[::1]:80",
+                                        "capacitor://localhost"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_false(cors_is_origin(wrong[i]));
+    }
+    for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
+        assert_true(cors_is_origin(right[i]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +178,7 @@ int main(void)
         cmocka_unit_test(test_no_traceparent_stays_none),
         cmocka_unit_test(test_later_versions_of_traceparent_are_read_as_far_as_known),
         cmocka_unit_test(test_addresses_to_listen_on),
+        cmocka_unit_test(test_origins_that_no_page_of_ones_own_sends),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }
