@@ -190,9 +190,17 @@ static enum status render(struct exchange *exchange, const struct rpc_response *
     if (status == STATUS_RESOURCE_EXHAUSTED && !exchange->call.method->read_only) {
         return render_done(exchange, response, ret_message);
     }
-    *ret_message = status == STATUS_RESOURCE_EXHAUSTED
-                       ? "the answer needs more memory than there is for one; ask for less at once"
-                       : "the answer cannot be written as JSON; ask for application/proto";
+    switch (status) {
+    case STATUS_RESOURCE_EXHAUSTED:
+        *ret_message = "the answer needs more memory than there is for one; ask for less at once";
+        break;
+    case STATUS_INTERNAL:
+        *ret_message = "the panic service answered without a panic";
+        break;
+    default:
+        *ret_message = "the answer cannot be written as JSON; ask for application/proto";
+        break;
+    }
     return status == STATUS_INVALID_ARGUMENT ? STATUS_INTERNAL : status;
 }
 

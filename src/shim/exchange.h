@@ -27,7 +27,8 @@ struct exchange_kind {
      * may finish before this returns: nothing touches the exchange behind that.
      */
     void (*begin)(struct exchange *exchange, const struct request *request, struct rpc_method *method);
-    /* On any thread, with a response: sets the answer. RESOURCE_EXHAUSTED when the arena is full. */
+    /* On any thread, with a response: sets the answer. RESOURCE_EXHAUSTED when the arena is full,
+     * INTERNAL when the response has no panic, INVALID_ARGUMENT when it has no form in JSON. */
     enum status (*render)(struct exchange *exchange, const struct rpc_response *response);
     /*
      * Instead, when memory is short and something has been done: the caller must not be told that it has

@@ -220,8 +220,8 @@ static enum status render_created(struct exchange *exchange, const struct rpc_re
 {
     const Panic__V1__CreatePanicResponse *response =
         (const Panic__V1__CreatePanicResponse *)rpc_response_message(rpc_response, &exchange->call);
-    if (response == NULL) {
-        return STATUS_RESOURCE_EXHAUSTED;
+    if (response == NULL || response->panic == NULL) {
+        return response == NULL ? STATUS_RESOURCE_EXHAUSTED : STATUS_INTERNAL;
     }
     struct writer writer;
     open_panic(exchange, &writer, response->panic);
@@ -292,8 +292,8 @@ static enum status render_panic(struct exchange *exchange, const struct rpc_resp
 {
     const Panic__V1__GetPanicResponse *response =
         (const Panic__V1__GetPanicResponse *)rpc_response_message(rpc_response, &exchange->call);
-    if (response == NULL) {
-        return STATUS_RESOURCE_EXHAUSTED;
+    if (response == NULL || response->panic == NULL) {
+        return response == NULL ? STATUS_RESOURCE_EXHAUSTED : STATUS_INTERNAL;
     }
     struct writer writer;
     open_panic(exchange, &writer, response->panic);

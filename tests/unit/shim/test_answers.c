@@ -1,6 +1,7 @@
 /*
- * Handlers that have done what they were asked for, and calls without memory for the answer: nobody is told
- * that it was not done. The memory is used up by the handler itself, up to the call's cap.
+ * Answers that cannot be given as they should. Handlers that have done what they were asked for, and calls
+ * without memory for the answer: nobody is told that it was not done. The memory is used up by the handler
+ * itself, up to the call's cap.
  */
 #include "harness/test.h"
 
@@ -35,7 +36,8 @@ static void use_up(struct arena *arena)
     }
 }
 
-/* The subject "much" asks for a long answer, any other for one that needs memory to be unpacked. */
+/* The subject "much" asks for a long answer, "none" for one without a panic, any other for one that needs
+ * memory to be unpacked. */
 static void create(void *ctx, struct rpc_call *call)
 {
     const struct fixture *f = ctx;
@@ -45,6 +47,10 @@ static void create(void *ctx, struct rpc_call *call)
     Google__Protobuf__Timestamp time = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     time.seconds = 1795420268;
     time.nanos = 438000000;
+    if (strcmp(request->subject_id, "none") == 0) {
+        rpc_call_reply(call, &response.base);
+        return;
+    }
     panic.id = (char *)ID;
     panic.create_time = &time;
     response.panic = &panic;
@@ -66,8 +72,9 @@ static void get(void *ctx, struct rpc_call *call)
     const struct fixture *f = ctx;
     Panic__V1__GetPanicResponse response = PANIC__V1__GET_PANIC_RESPONSE__INIT;
     Panic__V1__Panic panic = PANIC__V1__PANIC__INIT;
+    const Panic__V1__GetPanicRequest *request = (const Panic__V1__GetPanicRequest *)call->request;
     panic.id = f->much;
-    response.panic = &panic;
+    response.panic = request->id[0] == 0 ? &panic : NULL;
     rpc_call_reply(call, &response.base);
 }
 
@@ -163,6 +170,17 @@ static void test_read_that_is_too_long_is_told_to_ask_for_less(void **state)
     http_expect(&answer, 429, "message", "ask for less at once");
 }
 
+/* Of another process, say, that is of another version. */
+static void test_answer_without_a_panic_is_an_error(void **state)
+{
+    const struct fixture *f = *state;
+    struct http_answer answer;
+    http_call(f->url, "POST", "/panic", JSON_TYPE, "{\"subjectId\":\"none\"}", &answer);
+    http_expect(&answer, 500, "error", "without a panic");
+    http_call(f->url, "GET", "/panic/" ID, "", NULL, &answer);
+    http_expect(&answer, 500, "error", "without a panic");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,7 +188,8 @@ int main(void)
         cmocka_unit_test(test_create_that_cannot_be_shown_is_accepted_with_its_id),
         cmocka_unit_test(test_connect_client_is_told_that_it_was_done),
         cmocka_unit_test(test_binary_answer_needs_no_unpacking),
+        cmocka_unit_test(test_answer_without_a_panic_is_an_error),
         cmocka_unit_test(test_read_that_is_too_long_is_told_to_ask_for_less),
     };
-    return cmocka_run_group_tests_name("short_of_memory", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("answers", tests, set_up, tear_down);
 }
