@@ -1,7 +1,8 @@
 /*
  * The SQLite store between its own files:
  *   sqlite_file.c    the path: resolving, the lock, what the header says before SQLite is let near it
- *   sqlite_schema.c  connections, their settings, schema and migrations, the check of the start
+ *   sqlite_connect.c connections, their settings, the check of the start
+ *   sqlite_schema.c  the schema, and the migrations to it
  *   sqlite_read.c    statements of the readers, rows into structs
  *   sqlite_feed.c    the feed of changes
  *   sqlite_write.c   batches and checkpoints
@@ -81,6 +82,8 @@ MUST_USE bool database_file_sync_folder(const struct database_file *file);
 /* Of the file and of the write-ahead log beside it, in bytes; 0 for what is not there. */
 void database_file_sizes(const struct database_file *file, uint64_t *ret_file, uint64_t *ret_wal);
 
+/* sqlite_schema.c */
+
 /*
  * FAILED_PRECONDITION with a diag unless the application id and schema version are ones that this program
  * works with.
@@ -88,10 +91,24 @@ void database_file_sizes(const struct database_file *file, uint64_t *ret_file, u
 MUST_USE enum status schema_check_identity(const char *path, uint32_t application_id, int64_t version,
                                            bool has_tables, struct diag *diag);
 
-/* sqlite_schema.c */
+/*
+ * Brings the database from this version (0 = empty) to the present one, in one transaction.
+ * RESOURCE_EXHAUSTED, with nothing changed, when its file system has too little room for that.
+ */
+MUST_USE enum status schema_migrate(struct connection *connection, const char *path, int64_t version,
+                                    struct diag *diag);
 
 /* The lane of panic_due that a row is in. To be used to the letter: the index is on this expression. */
 #define PANIC_LANE "(CASE version WHEN 1 THEN waiting ELSE 0 END)"
+
+/* sqlite_connect.c */
+
+/* The status of a failure while opening, told in a diag. */
+enum status connection_failed(const struct connection *connection, const char *path, struct diag *diag);
+/* Statements that give no rows; false when one fails. */
+MUST_USE bool connection_execute(struct connection *connection, const char *sql);
+/* The first column of the first row; false when it fails or there is none. */
+MUST_USE bool connection_query_number(struct connection *connection, const char *sql, int64_t *ret_number);
 
 /*
  * Opens the writer: settings, identity, check, schema. *connection is to be closed by the caller in any case.

@@ -1,17 +1,12 @@
 /*
- * Connections to the database: settings, schema, and the check of the start.
+ * The schema and how a database gets it: from nothing, or from what an older panicd left.
  *
- * Settings that durability hangs on are set on each connection and read back, because SQLite answers a
- * setting that it does not follow with silence: synchronous=FULL syncs the log at each commit (NORMAL may
- * lose acknowledged commits when power fails), journal_mode=WAL lets reads run beside writes. Nothing
- * checkpoints by itself: SQLite's own checkpoint after a commit swallows its errors, and its checkpoint at
- * the last close would write to a file that we may just have refused. Only one connection ever writes or
- * checkpoints: up to SQLite 3.51.2 two of them doing so at once can corrupt the file
- * (https://sqlite.org/wal.html, "The WAL-Reset Bug").
- *
- * A new database gets its schema, application id and version in one transaction in SQLite's default journal
- * mode, and turns to WAL afterwards: so they are in the header of the file itself from the first moment,
- * where the check before the opening finds them. A migration is followed by a checkpoint for the same reason.
+ * Every step from one version to the next is SQL, and all steps run in one transaction: a process that dies
+ * in the middle, or finds the disk full, leaves the old schema as it was. A step that rewrites every panic
+ * holds the old rows and the new until the commit, and the new ones a second time in the write-ahead log
+ * until the checkpoint. Rather than find out after many minutes that the disk has no room for that, it is
+ * asked before, and the file is refused untouched. It is logged when such a step begins and ends, since
+ * nothing is served in between.
  *
  * Tables. Every change of a panic, its creation being the first, has a number: one sequence over panic.seq
  * and event.seq, in the order of the commits. As the key of both tables it makes every insert an append, and
@@ -26,28 +21,19 @@
  */
 #include "store/sqlite_internal.h"
 
-#include <assert.h>
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
+#include <sys/statvfs.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 
-#define PAGE_SIZE 4096
-#define WRITER_CACHE_KIB 32768
-#define READER_CACHE_KIB 1024
-#define BUSY_TIMEOUT_MS 1000
-#define CHECK_TIME_US (200 * US_PER_MS)
 /*
- * What a connection takes small blocks from instead of malloc: enough for its prepared statements, which keep
- * theirs, and for the cursors and rows of those that run.
+ * What the step to version 2 takes beside the file while it runs, as measured with contents of 0 to 8 KB and
+ * up to 6 events a panic, rounded up: the rows twice and the old ones, which SQLite may overwrite with zeros,
+ * once; and for each creation and event its number.
  */
-#define LOOKASIDE_SIZE 1200
-#define LOOKASIDE_SLOTS 400
-
-/* As reported by PRAGMA synchronous. */
-#define SYNCHRONOUS_FULL 2
+#define ROOM_PER_BYTE 3
+#define ROOM_PER_CHANGE 160
 
 /* migrations[v] brings a database from schema version v to v + 1. */
 static const char *const migrations[] = {
@@ -129,278 +115,111 @@ enum status schema_check_identity(const char *path, uint32_t application_id, int
     return STATUS_OK;
 }
 
-/* The status of a failure while opening, told in a diag. */
-static enum status open_failed(const struct connection *connection, const char *path, struct diag *diag)
-{
-    int code = sqlite3_extended_errcode(connection->db);
-    const char *text = sqlite3_errmsg(connection->db);
-    if ((code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB) {
-        return diag_fail(diag, STATUS_FAILED_PRECONDITION,
-                         "store: %s is damaged (%s); restore it from a copy or name another file", path,
-                         text);
-    }
-    errno = sqlite3_system_errno(connection->db);
-    return errno != 0 ? diag_fail(diag, STATUS_UNAVAILABLE, "store: %s: %s (%m)", path, text)
-                      : diag_fail(diag, STATUS_UNAVAILABLE, "store: %s: %s", path, text);
-}
-
-static bool execute(struct connection *connection, const char *sql)
-{
-    return sqlite3_exec(connection->db, sql, NULL, NULL, NULL) == SQLITE_OK;
-}
-
-/* The first column of the first row; false when it fails or there is none. */
-static bool query_number(struct connection *connection, const char *sql, int64_t *ret_number)
-{
-    sqlite3_stmt *statement = NULL;
-    bool found = sqlite3_prepare_v2(connection->db, sql, -1, &statement, NULL) == SQLITE_OK &&
-                 sqlite3_step(statement) == SQLITE_ROW;
-    if (found) {
-        *ret_number = sqlite3_column_int64(statement, 0);
-    }
-    sqlite3_finalize(statement);
-    return found;
-}
-
-static enum status prepare_all(struct connection *connection, const char *path, const char *const *sql,
-                               size_t n, struct diag *diag)
-{
-    assert(n <= STATEMENTS_MAX);
-    for (size_t i = 0; i < n; i++) {
-        if (sqlite3_prepare_v3(connection->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
-                               &connection->statements[i], NULL) != SQLITE_OK) {
-            return open_failed(connection, path, diag);
-        }
-    }
-    return STATUS_OK;
-}
-
-static enum status connect(struct connection *connection, const char *path, int flags, const char *pragmas,
-                           struct diag *diag)
-{
-    int code =
-        sqlite3_open_v2(path, &connection->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
-    if (connection->db == NULL) {
-        return diag_fail(diag, STATUS_UNAVAILABLE, "store: %s: no memory", path);
-    }
-    int64_t synchronous;
-    if (code != SQLITE_OK ||
-        sqlite3_db_config(connection->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, LOOKASIDE_SIZE, LOOKASIDE_SLOTS) !=
-            SQLITE_OK ||
-        sqlite3_busy_timeout(connection->db, BUSY_TIMEOUT_MS) != SQLITE_OK ||
-        sqlite3_db_config(connection->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL) != SQLITE_OK ||
-        sqlite3_db_config(connection->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL) != SQLITE_OK ||
-        !execute(connection, "PRAGMA synchronous=FULL; PRAGMA mmap_size=0; PRAGMA wal_autocheckpoint=0;"
-                             "PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;") ||
-        !execute(connection, pragmas) || !query_number(connection, "PRAGMA synchronous", &synchronous)) {
-        return open_failed(connection, path, diag);
-    }
-    if (synchronous != SYNCHRONOUS_FULL) {
-        return diag_fail(diag, STATUS_UNAVAILABLE, "store: %s: synchronous=FULL is not followed", path);
-    }
-    return STATUS_OK;
-}
-
-static enum status check_identity(struct connection *connection, const char *path, int64_t *ret_version,
-                                  struct diag *diag)
-{
-    int64_t application_id;
-    int64_t tables;
-    if (!query_number(connection, "PRAGMA application_id", &application_id) ||
-        !query_number(connection, "PRAGMA user_version", ret_version) ||
-        !query_number(connection, "SELECT count(*) FROM sqlite_schema", &tables)) {
-        return open_failed(connection, path, diag);
-    }
-    return schema_check_identity(path, (uint32_t)application_id, *ret_version, tables > 0, diag);
-}
-
-/*
- * Interrupts the check of the start when its time is over, as the check polls for nothing else while it walks
- * a tree.
- */
-struct check_timer {
-    sqlite3 *db;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    /* Under `lock`. */
-    bool done;
-    bool fired;
-};
-
-static void *run_check_timer(void *ctx)
-{
-    struct check_timer *timer = ctx;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += CHECK_TIME_US * 1000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_mutex_lock(&timer->lock);
-    int waited = 0;
-    while (!timer->done && waited != ETIMEDOUT) {
-        waited = pthread_cond_clockwait(&timer->changed, &timer->lock, CLOCK_MONOTONIC, &until);
-    }
-    if (!timer->done) {
-        timer->fired = true;
-        sqlite3_interrupt(timer->db);
-    }
-    pthread_mutex_unlock(&timer->lock);
-    return NULL;
-}
-
-/* PRAGMA quick_check on the calling thread, as far as it gets; damage found is FAILED_PRECONDITION. */
-static enum status check_tables(struct connection *connection, const char *path, struct check_timer *timer,
-                                struct diag *diag)
-{
-    sqlite3_stmt *statement = NULL;
-    if (sqlite3_prepare_v2(connection->db, "PRAGMA quick_check(1)", -1, &statement, NULL) != SQLITE_OK) {
-        return open_failed(connection, path, diag);
-    }
-    int code = sqlite3_step(statement);
-    pthread_mutex_lock(&timer->lock);
-    timer->done = true;
-    bool fired = timer->fired;
-    pthread_cond_signal(&timer->changed);
-    pthread_mutex_unlock(&timer->lock);
-
-    enum status status = STATUS_OK;
-    if (fired) {
-        /* A check cut short reports what it has not reached as damage, so its findings mean nothing. */
-        log_info("store check ended early", log_str("path", path), log_int("after_us", CHECK_TIME_US));
-    } else if (code != SQLITE_ROW) {
-        status = open_failed(connection, path, diag);
-    } else if (strcmp((const char *)sqlite3_column_text(statement, 0), "ok") != 0) {
-        status =
-            diag_fail(diag, STATUS_FAILED_PRECONDITION, "store: %s is damaged (%s); restore it from a copy",
-                      path, (const char *)sqlite3_column_text(statement, 0));
-    }
-    sqlite3_finalize(statement);
-    return status;
-}
-
-static enum status check_bounded(struct connection *connection, const char *path, struct diag *diag)
-{
-    struct check_timer timer = {
-        .db = connection->db, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    pthread_t thread;
-    int error = pthread_create(&thread, NULL, run_check_timer, &timer);
-    if (error != 0) {
-        errno = error;
-        return diag_fail(diag, STATUS_UNAVAILABLE, "store: no thread for the check: %m");
-    }
-    enum status status = check_tables(connection, path, &timer, diag);
-    pthread_mutex_lock(&timer.lock);
-    timer.done = true;
-    pthread_cond_signal(&timer.changed);
-    pthread_mutex_unlock(&timer.lock);
-    pthread_join(thread, NULL);
-    return status;
-}
-
 static bool run_migrations(struct connection *connection, int64_t version)
 {
-    if (!execute(connection, "BEGIN IMMEDIATE")) {
+    if (!connection_execute(connection, "BEGIN IMMEDIATE")) {
         return false;
     }
     char numbers[128];
     snprintf(numbers, sizeof(numbers), "PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
              SQLITE_APPLICATION_ID, SCHEMA_VERSION);
     for (; version < SCHEMA_VERSION; version++) {
-        if (!execute(connection, migrations[version])) {
+        if (!connection_execute(connection, migrations[version])) {
             return false;
         }
     }
-    return execute(connection, numbers);
+    return connection_execute(connection, numbers);
 }
 
-static enum status migrate(struct connection *connection, const char *path, int64_t version,
+/* What a database that is not empty holds. */
+struct holdings {
+    int64_t panics;
+    int64_t events;
+    int64_t bytes;
+};
+
+static enum status count_holdings(struct connection *connection, const char *path,
+                                  struct holdings *ret_holdings, struct diag *diag)
+{
+    int64_t pages;
+    int64_t page_size;
+    if (!connection_query_number(connection, "SELECT panics FROM total", &ret_holdings->panics) ||
+        !connection_query_number(connection, "SELECT count(*) FROM event", &ret_holdings->events) ||
+        !connection_query_number(connection, "PRAGMA page_count", &pages) ||
+        !connection_query_number(connection, "PRAGMA page_size", &page_size)) {
+        return connection_failed(connection, path, diag);
+    }
+    ret_holdings->bytes = pages * page_size;
+    return STATUS_OK;
+}
+
+static enum status check_room(const char *path, int64_t version, const struct holdings *holdings,
+                              struct diag *diag)
+{
+    struct statvfs disk;
+    if (statvfs(path, &disk) != 0) {
+        return diag_fail(diag, STATUS_UNAVAILABLE, "store: %s: the room on its file system: %m", path);
+    }
+    uint64_t needed = (uint64_t)holdings->bytes * ROOM_PER_BYTE +
+                      (uint64_t)(holdings->panics + holdings->events) * ROOM_PER_CHANGE;
+    uint64_t there = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (there >= needed) {
+        return STATUS_OK;
+    }
+    return diag_fail(diag, STATUS_RESOURCE_EXHAUSTED,
+                     "store: %s: going from schema version %lld to %d needs %llu MiB free on its file system,"
+                     " there are %llu MiB; nothing was changed. Make room, or move the file",
+                     path, (long long)version, SCHEMA_VERSION, (unsigned long long)(needed >> 20) + 1,
+                     (unsigned long long)there >> 20);
+}
+
+/* What is not committed goes with the connection; what it has taken of the disk is given back. */
+static enum status migration_failed(struct connection *connection, const char *path, struct diag *diag)
+{
+    int code = sqlite3_errcode(connection->db);
+    enum status status = connection_failed(connection, path, diag);
+    /* Some failures have rolled back already. */
+    bool rolled_back =
+        sqlite3_get_autocommit(connection->db) != 0 || connection_execute(connection, "ROLLBACK");
+    if (code == SQLITE_FULL && rolled_back &&
+        !connection_execute(connection, "PRAGMA wal_checkpoint(TRUNCATE)")) {
+        log_warn("store: the write-ahead log of a vain migration stays", log_str("path", path));
+    }
+    return status;
+}
+
+static enum status migrate_holdings(struct connection *connection, const char *path, int64_t version,
+                                    struct diag *diag)
+{
+    struct holdings holdings;
+    enum status status = count_holdings(connection, path, &holdings, diag);
+    if (status == STATUS_OK) {
+        status = check_room(path, version, &holdings, diag);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    log_info("store schema migration begins", log_str("path", path), log_int("from", version),
+             log_int("to", SCHEMA_VERSION), log_int("panics", holdings.panics),
+             log_int("bytes", holdings.bytes));
+    int64_t start_us = monotonic_us();
+    if (!run_migrations(connection, version)) {
+        return migration_failed(connection, path, diag);
+    }
+    log_info("store schema migrated", log_str("path", path), log_int("from", version),
+             log_int("to", SCHEMA_VERSION), log_int("panics", holdings.panics),
+             log_int("took_ms", (monotonic_us() - start_us) / US_PER_MS));
+    return STATUS_OK;
+}
+
+enum status schema_migrate(struct connection *connection, const char *path, int64_t version,
                            struct diag *diag)
 {
     if (version == SCHEMA_VERSION) {
         return STATUS_OK;
     }
-    if (!run_migrations(connection, version)) {
-        /* What is not committed goes with the connection. */
-        return open_failed(connection, path, diag);
-    }
     if (version > 0) {
-        log_info("store schema migrated", log_str("path", path), log_int("from", version),
-                 log_int("to", SCHEMA_VERSION));
+        return migrate_holdings(connection, path, version, diag);
     }
-    return STATUS_OK;
-}
-
-static enum status turn_to_wal(struct connection *connection, const char *path, struct diag *diag)
-{
-    sqlite3_stmt *statement = NULL;
-    if (sqlite3_prepare_v2(connection->db, "PRAGMA journal_mode=WAL", -1, &statement, NULL) != SQLITE_OK ||
-        sqlite3_step(statement) != SQLITE_ROW) {
-        sqlite3_finalize(statement);
-        return open_failed(connection, path, diag);
-    }
-    bool turned = strcmp((const char *)sqlite3_column_text(statement, 0), "wal") == 0;
-    sqlite3_finalize(statement);
-    if (!turned) {
-        return diag_fail(diag, STATUS_UNAVAILABLE, "store: %s: its file system cannot hold a write-ahead log",
-                         path);
-    }
-    /* A log left by a kill goes into the database now, rather than in the first caller's time. */
-    if (sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) != SQLITE_OK) {
-        return open_failed(connection, path, diag);
-    }
-    return STATUS_OK;
-}
-
-enum status writer_connect(const struct database_file *file, struct connection *connection, struct diag *diag)
-{
-    char pragmas[128];
-    snprintf(pragmas, sizeof(pragmas), "PRAGMA page_size=%d; PRAGMA cache_size=-%d", PAGE_SIZE,
-             WRITER_CACHE_KIB);
-    enum status status =
-        connect(connection, file->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, pragmas, diag);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    if (sqlite3_db_readonly(connection->db, "main") == 1) {
-        return diag_fail(diag, STATUS_UNAVAILABLE, "store: %s: no permission to write", file->path);
-    }
-    int64_t version = 0;
-    status = check_identity(connection, file->path, &version, diag);
-    if (status == STATUS_OK && version > 0) {
-        status = check_bounded(connection, file->path, diag);
-    }
-    if (status == STATUS_OK) {
-        status = migrate(connection, file->path, version, diag);
-    }
-    if (status == STATUS_OK) {
-        status = turn_to_wal(connection, file->path, diag);
-    }
-    if (status == STATUS_OK) {
-        status = prepare_all(connection, file->path, write_statements, write_statements_n, diag);
-    }
-    return status;
-}
-
-enum status reader_connect(const struct database_file *file, struct connection *connection, struct diag *diag)
-{
-    char pragmas[64];
-    snprintf(pragmas, sizeof(pragmas), "PRAGMA query_only=ON; PRAGMA cache_size=-%d", READER_CACHE_KIB);
-    enum status status = connect(connection, file->path, SQLITE_OPEN_READONLY, pragmas, diag);
-    if (status == STATUS_OK) {
-        status = prepare_all(connection, file->path, read_statements, read_statements_n, diag);
-    }
-    return status;
-}
-
-void connection_close(struct connection *connection)
-{
-    for (size_t i = 0; i < STATEMENTS_MAX; i++) {
-        sqlite3_finalize(connection->statements[i]);
-        connection->statements[i] = NULL;
-    }
-    int code = sqlite3_close(connection->db);
-    assert(code == SQLITE_OK);
-    connection->db = NULL;
+    return run_migrations(connection, version) ? STATUS_OK : migration_failed(connection, path, diag);
 }

@@ -246,8 +246,9 @@ struct store {
 /*
  * Opens what `url` names: "memory:" or "sqlite:PATH" (created if it does not exist; an existing file that is
  * no database, damaged, or of a newer schema is refused and left untouched). INVALID_ARGUMENT for another
- * form, FAILED_PRECONDITION for a file that is refused, UNAVAILABLE when the path cannot be opened or another
- * process has it open; diag says which and how to mend it. The caller owns *ret_store.
+ * form, FAILED_PRECONDITION for a file that is refused, RESOURCE_EXHAUSTED when memory is short, or the room
+ * on the disk for bringing a file of an older schema up to date, UNAVAILABLE when the path cannot be opened
+ * or another process has it open; diag says which and how to mend it. The caller owns *ret_store.
  */
 MUST_USE enum status store_open(const char *url, struct store **ret_store, struct diag *diag);
 

@@ -4,11 +4,22 @@
  */
 #include "fixture.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "store/sqlite_internal.h"
+#include "support/captured_log.h"
+
+/* What CTest takes for a test that could not run (SKIP_RETURN_CODE). */
+#define EXIT_SKIPPED 77
+/* Room for a database with the padding, and for less than a migration of it takes. */
+#define DISK_SIZE "size=8m"
+#define LARGE_DISK_SIZE "size=64m"
+#define PADDING_BYTES (2 << 20)
 
 #define ID(last) "x'0100000000000000000000000000000" #last "'"
 
@@ -76,14 +87,18 @@ static const char schema_1[] =
                                                                                  "user_version = 1; PRAGMA "
                                                                                  "journal_mode = WAL;";
 
+static void execute(const struct fixture *fixture, const char *sql)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(fixture->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 static int setup_schema_1_unopened(void **state)
 {
     setup_folder(state);
-    const struct fixture *fixture = *state;
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(fixture->path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, schema_1, NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    execute(*state, schema_1);
     return 0;
 }
 
@@ -275,6 +290,97 @@ static void test_the_migrated_file_is_sound_and_opens_again(void **state)
     sqlite3_finalize(check);
 }
 
+static void test_the_log_has_given_its_room_back(void **state)
+{
+    const struct fixture *fixture = *state;
+    char log[160];
+    struct stat info;
+    snprintf(log, sizeof(log), "%s-wal", fixture->path);
+    assert_int_equal(stat(log, &info), 0);
+    assert_int_equal(info.st_size, 0);
+}
+
+static void test_beginning_and_end_are_logged(void **state)
+{
+    static struct captured_log log;
+    captured_log_begin(&log);
+    fixture_reopen(*state);
+    captured_log_end(&log);
+    assert_int_equal(captured_log_count(&log, "\"event\":\"store schema migration begins\""), 1);
+    assert_int_equal(captured_log_count(&log, "\"event\":\"store schema migrated\""), 1);
+    assert_int_equal(captured_log_count(&log, "\"from\":1,\"to\":2,\"panics\":6,"), 2);
+    captured_log_begin(&log);
+    fixture_reopen(*state);
+    captured_log_end(&log);
+    assert_int_equal(captured_log_count(&log, "migrat"), 0);
+}
+
+/* ---- a disk that is too small ---- */
+
+static bool skipped;
+
+static bool mount_disk(const struct fixture *fixture)
+{
+    if (mount("none", fixture->folder, "tmpfs", 0, DISK_SIZE) == 0) {
+        return true;
+    }
+    print_message("no small disk: mounting one: %m\n");
+    skipped = true;
+    return false;
+}
+
+static int unmount_and_teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    store_close(fixture->store);
+    fixture->store = NULL;
+    /* Not mounted after a skip. */
+    (void)umount2(fixture->folder, MNT_DETACH);
+    return teardown(state);
+}
+
+static size_t read_file(const char *path, uint8_t *room, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    ssize_t n = read(fd, room, size);
+    close(fd);
+    assert_in_range(n, 1, size - 1);
+    return (size_t)n;
+}
+
+static void make_schema_1_with_padding(const struct fixture *fixture)
+{
+    char padding[128];
+    execute(fixture, schema_1);
+    snprintf(padding, sizeof(padding), "UPDATE panic SET content = zeroblob(%d) WHERE id = " ID(5),
+             PADDING_BYTES);
+    execute(fixture, padding);
+}
+
+static void test_a_disk_without_the_room_is_refused_with_nothing_changed(void **state)
+{
+    struct fixture *fixture = *state;
+    static uint8_t before[2 * PADDING_BYTES];
+    static uint8_t after[2 * PADDING_BYTES];
+    if (!mount_disk(fixture)) {
+        skip();
+    }
+    make_schema_1_with_padding(fixture);
+    size_t length = read_file(fixture->path, before, sizeof(before));
+    struct diag diag = {0};
+    assert_status(store_open(fixture->url, &fixture->store, &diag), STATUS_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(diag.text, fixture->path));
+    assert_non_null(strstr(diag.text, "needs 7 MiB free on its file system, there are 5 MiB"));
+    assert_int_equal(read_file(fixture->path, after, sizeof(after)), length);
+    assert_memory_equal(after, before, length);
+
+    assert_int_equal(mount("none", fixture->folder, "tmpfs", MS_REMOUNT, LARGE_DISK_SIZE), 0);
+    fixture_reopen(fixture);
+    const struct id id = id_of(5);
+    assert_int_equal(stored(fixture, &id).content.length, PADDING_BYTES);
+}
+
 /* ---- a process that dies in the middle ---- */
 
 /* How a child ends. */
@@ -367,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_a_bound_responder_is_still_exclusive),
         cmocka_unit_test(test_the_counts_are_right),
         cmocka_unit_test(test_the_migrated_file_is_sound_and_opens_again),
+        cmocka_unit_test(test_the_log_has_given_its_room_back),
     };
     struct CMUnitTest on_schema_1[sizeof(tests) / sizeof(tests[0])];
     for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
@@ -374,8 +481,14 @@ int main(void)
         on_schema_1[i].setup_func = setup_schema_1;
         on_schema_1[i].teardown_func = teardown;
     }
-    const struct CMUnitTest deaths[] = {cmocka_unit_test_setup_teardown(
-        test_death_in_the_middle_leaves_the_old_schema_whole, setup_schema_1_unopened, teardown)};
-    return cmocka_run_group_tests_name("store: migration", on_schema_1, NULL, NULL) +
-           cmocka_run_group_tests_name("store: death in a migration", deaths, NULL, NULL);
+    const struct CMUnitTest unopened[] = {
+        cmocka_unit_test_setup_teardown(test_beginning_and_end_are_logged, setup_schema_1_unopened, teardown),
+        cmocka_unit_test_setup_teardown(test_a_disk_without_the_room_is_refused_with_nothing_changed,
+                                        setup_folder, unmount_and_teardown),
+        cmocka_unit_test_setup_teardown(test_death_in_the_middle_leaves_the_old_schema_whole,
+                                        setup_schema_1_unopened, teardown),
+    };
+    int failed = cmocka_run_group_tests_name("store: migration", on_schema_1, NULL, NULL) +
+                 cmocka_run_group_tests_name("store: a migration's surroundings", unopened, NULL, NULL);
+    return failed == 0 && skipped ? EXIT_SKIPPED : failed;
 }
