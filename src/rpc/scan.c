@@ -132,7 +132,9 @@ static unsigned wire_type_of(ProtobufCType type)
 static enum status count(struct scan *scan, const struct level *level, size_t n)
 {
     if (n > scan->limits->elements_max - scan->elements) {
-        return refuse(scan, level, "too many fields and elements");
+        char what[64];
+        snprintf(what, sizeof(what), "more than %u fields and elements", scan->limits->elements_max);
+        return refuse(scan, level, what);
     }
     scan->elements += (unsigned)n;
     return STATUS_OK;
@@ -168,7 +170,9 @@ static enum status scan_packed(struct scan *scan, const struct level *level, str
 static enum status scan_submessage(struct scan *scan, const struct level *level, struct span span)
 {
     if (level->depth >= scan->limits->depth_max) {
-        return refuse(scan, level, "messages are nested too deep");
+        char what[64];
+        snprintf(what, sizeof(what), "messages are nested deeper than %u", scan->limits->depth_max);
+        return refuse(scan, level, what);
     }
     struct level inner = {.above = level, .message = level->field->descriptor, .depth = level->depth + 1};
     return scan_fields(scan, &inner, span);

@@ -169,7 +169,7 @@ static void test_thirty_kilobytes_of_nesting_are_refused(void **state)
     length = put_around(end, length, 0x0a); /* Struct.fields */
     length = put_around(end, length, 0x2a); /* CreatePanicRequest.metadata */
     expect_payload_refused(*state, end - length, length, "metadata.fields.value");
-    expect_payload_refused(*state, end - length, length, "nested too deep");
+    expect_payload_refused(*state, end - length, length, "nested deeper than 16");
     free(payload);
 }
 
