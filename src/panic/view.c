@@ -108,12 +108,10 @@ struct view_key view_key(const char *tenant, const struct id *id)
 /* Room for `length` bytes, with what view_set_stored() and view_reply() put before and behind. */
 static struct view_packed packed_new(size_t length, size_t rest_max, struct arena *arena)
 {
-    struct view_packed packed = {.rest_max = rest_max};
-    uint8_t *room = arena_alloc(arena, HEAD_MAX + length + STORED_FIELDS_MAX + rest_max);
-    if (room != NULL) {
-        packed.data = room + HEAD_MAX;
-    }
-    return packed;
+    const size_t size = HEAD_MAX + length + STORED_FIELDS_MAX + rest_max;
+    uint8_t *room = arena_alloc(arena, size);
+    return room != NULL ? (struct view_packed){.data = room + HEAD_MAX, .end = room + size}
+                        : (struct view_packed){0};
 }
 
 struct view_packed view_pack(const Panic__V1__Panic *panic, size_t rest_max, struct arena *arena)
@@ -125,6 +123,11 @@ struct view_packed view_pack(const Panic__V1__Panic *panic, size_t rest_max, str
     return packed;
 }
 
+static size_t room_behind(const struct view_packed *packed)
+{
+    return (size_t)(packed->end - packed->data) - packed->length;
+}
+
 struct view_packed view_pack_row(const struct store_panic *row, size_t rest_max, struct arena *arena)
 {
     const Panic__V1__Panic *panic = view_panic(row, arena);
@@ -133,6 +136,7 @@ struct view_packed view_pack_row(const struct store_panic *row, size_t rest_max,
 
 void view_set_stored(struct view_packed *placeholder, uint64_t version)
 {
+    assert(room_behind(placeholder) >= STORED_FIELDS_MAX);
     uint8_t *at = placeholder->data + placeholder->length;
     at = encode_number(at, PANIC_DURABLE, true);
     at = encode_number(at, PANIC_VERSION, version);
@@ -142,10 +146,11 @@ void view_set_stored(struct view_packed *placeholder, uint64_t version)
 bool view_reply(struct rpc_call *call, const struct view_packed *panic, const ProtobufCMessage *rest)
 {
     size_t rest_size = rest != NULL ? protobuf_c_message_get_packed_size(rest) : 0;
-    if (panic->data == NULL || rest_size > panic->rest_max) {
+    if (panic->data == NULL || rest_size > room_behind(panic)) {
         return false;
     }
     size_t head_size = encode_head_size(panic->length);
+    assert(head_size <= HEAD_MAX);
     uint8_t *response = panic->data - head_size;
     encode_head(response, RESPONSE_PANIC, panic->length);
     if (rest_size > 0) {

@@ -37,10 +37,11 @@ struct view_packed {
     /* NULL when the arena was full. */
     uint8_t *data;
     size_t length;
-    /* Room for the other fields of the response. */
-    size_t rest_max;
+    /* Of the room behind, which is for view_set_stored() and the other fields of the response. */
+    const uint8_t *end;
 };
 
+/* `rest_max`: size of the longest rest that view_reply() will be given. */
 struct view_packed view_pack(const Panic__V1__Panic *panic, size_t rest_max, struct arena *arena);
 
 /* The same from a stored row. */
