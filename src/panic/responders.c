@@ -195,12 +195,20 @@ void service_put_responder(void *ctx, struct rpc_call *call)
         rpc_call_fail(call, status, "%s", diag.text);
         return;
     }
+    struct service *service = ctx;
+    if (!roster_has_room(service->roster, call->identity.tenant, request->responder->id)) {
+        rpc_call_fail(
+            call, STATUS_RESOURCE_EXHAUSTED,
+            "responder.id: new, and there are %zu responders, the most there can be: it was not stored",
+            service->config.responders_max);
+        return;
+    }
     struct put *put = arena_alloc_zero(&call->arena, sizeof(*put));
     if (put == NULL) {
         service_fail(call, STATUS_RESOURCE_EXHAUSTED);
         return;
     }
-    put->service = ctx;
+    put->service = service;
     put->write =
         (struct intake_write){.call = call, .committed = put_committed, .done = put_done, .ctx = put};
     status = prepare_put(put, request->responder);

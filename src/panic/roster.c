@@ -74,18 +74,22 @@ RB_HEAD(tenant_tree, tenant);
 RB_GENERATE_INTERNAL(tenant_tree, tenant, node, compare_tenants, static __attribute__((unused)))
 
 struct roster {
+    size_t responders_max;
     pthread_mutex_t lock;
+    /* Under the lock. */
     struct tenant_tree tenants;
+    size_t responders;
     /* How many are free, real and simulated. Written under the lock, read by anybody. */
     _Atomic size_t available[2];
 };
 
-enum status roster_new(struct roster **ret_roster)
+enum status roster_new(size_t responders_max, struct roster **ret_roster)
 {
     struct roster *roster = calloc(1, sizeof(*roster));
     if (roster == NULL) {
         return STATUS_RESOURCE_EXHAUSTED;
     }
+    roster->responders_max = responders_max;
     pthread_mutex_init(&roster->lock, NULL);
     RB_INIT(&roster->tenants);
     *ret_roster = roster;
@@ -192,6 +196,7 @@ static struct entry *add(struct roster *roster, const struct store_responder *re
     copy_name(entry->id, sizeof(entry->id), responder->id);
     entry->bound = !id_is_nil(&responder->panic_id);
     RB_INSERT(entry_tree, &tenant->entries, entry);
+    roster->responders++;
     return entry;
 }
 
@@ -239,6 +244,14 @@ enum status roster_put(struct roster *roster, const struct store_responder *resp
     enum status status = put(roster, responder, simulated);
     pthread_mutex_unlock(&roster->lock);
     return status;
+}
+
+bool roster_has_room(struct roster *roster, const char *tenant, const char *responder_id)
+{
+    pthread_mutex_lock(&roster->lock);
+    bool has_room = roster->responders < roster->responders_max || find(roster, tenant, responder_id) != NULL;
+    pthread_mutex_unlock(&roster->lock);
+    return has_room;
 }
 
 struct loading {

@@ -26,12 +26,20 @@ struct roster_match {
     double distance_m;
 };
 
-MUST_USE enum status roster_new(struct roster **ret_roster);
+/* `responders_max`: of all tenants together. */
+MUST_USE enum status roster_new(size_t responders_max, struct roster **ret_roster);
 /* NULL is fine. */
 void roster_free(struct roster *roster);
 
 /* Adds every responder of the store, bound as it is there. Before anybody else uses the roster. */
 MUST_USE enum status roster_load(struct roster *roster, struct store *store);
+
+/*
+ * Is the responder known, or room for another one? To be asked before a new one is stored. What is stored
+ * already gets its place in any case, so that `responders_max` is passed by as many as are put at that
+ * moment.
+ */
+bool roster_has_room(struct roster *roster, const char *tenant, const char *responder_id);
 
 /*
  * Adds a responder (free) or updates its state and place. RESOURCE_EXHAUSTED when memory is short: the

@@ -169,7 +169,7 @@ static enum status start_pools(struct service *service)
 
 static enum status start_parts(struct service *service)
 {
-    enum status status = roster_new(&service->roster);
+    enum status status = roster_new(service->config.responders_max, &service->roster);
     if (status == STATUS_OK) {
         status = roster_load(service->roster, service->config.store);
     }

@@ -44,6 +44,8 @@ struct service_config {
     const struct clock *clock;
     /* Calls that can be under way in all transports together. */
     size_t calls_max;
+    /* Beyond so many a new responder is refused. */
+    size_t responders_max;
 };
 
 /* Loads the responders and starts the threads; dispatch goes on with what is open in the store. */

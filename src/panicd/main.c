@@ -24,6 +24,8 @@
 /* Creates that may be under way at once; further ones wait in their connections. */
 #define CREATES_MAX 1024
 #define CALLS_MAX (CREATES_MAX + SERVICE_QUERIES_MAX + SERVICE_EVENTS_MAX)
+/* Each takes about 700 bytes. */
+#define RESPONDERS_MAX 1000000
 
 /* The same for HTTP; each loop has its share, a quarter of which may be calls for events. */
 #define HTTP_LOOPS 2
@@ -57,7 +59,8 @@ static enum status start_service(struct parts *parts, struct diag *diag)
         const struct service_config service = {.store = parts->store,
                                                .cache = parts->cache,
                                                .clock = clock_system(),
-                                               .calls_max = CALLS_MAX + HTTP_CALLS_MAX};
+                                               .calls_max = CALLS_MAX + HTTP_CALLS_MAX,
+                                               .responders_max = RESPONDERS_MAX};
         status = service_start(&service, &parts->service);
     }
     return status == STATUS_OK ? status

@@ -274,8 +274,11 @@ static void start_service(const char *folder)
     const struct cache_config cache = {
         .bytes_max = (size_t)32 * 1024 * 1024, .ttl_us = 3600 * US_PER_S, .shards = 16};
     check(cache_new(&cache, &hot.cache) == STATUS_OK, "no memory");
-    const struct service_config config = {
-        .store = gated_store_outer(hot.store), .cache = hot.cache, .clock = &clock, .calls_max = 1024};
+    const struct service_config config = {.store = gated_store_outer(hot.store),
+                                          .cache = hot.cache,
+                                          .clock = &clock,
+                                          .calls_max = 1024,
+                                          .responders_max = RESPONDERS};
     check(service_start(&config, &hot.service) == STATUS_OK, "the service does not start");
     struct rpc_service services[SERVICE_COUNT];
     service_describe(hot.service, services);

@@ -20,7 +20,8 @@ void rig_start(struct rig *rig)
     const struct service_config config = {.store = gated_store_outer(rig->store),
                                           .cache = rig->cache,
                                           .clock = &rig->clock,
-                                          .calls_max = RIG_CALLS_MAX};
+                                          .calls_max = RIG_CALLS_MAX,
+                                          .responders_max = rig->responders_max};
     assert_ok(service_start(&config, &rig->service));
     struct rpc_service services[SERVICE_COUNT];
     service_describe(rig->service, services);
@@ -48,6 +49,7 @@ static struct rig *rig_new(size_t cache_bytes_max)
     rig->store = gated_store_new(inner);
     assert_non_null(rig->store);
     rig->cache_bytes_max = cache_bytes_max;
+    rig->responders_max = RIG_RESPONDERS_MAX;
     rig->clock.wall_us = wall_us;
     atomic_store(&rig->now_us, RIG_START_US);
     return rig;

@@ -20,6 +20,7 @@
 #define RIG_TENANT "acme"
 #define RIG_START_US (1700000000 * US_PER_S)
 #define RIG_CALLS_MAX 8192
+#define RIG_RESPONDERS_MAX 10000
 
 #define STAGE(name) PANIC__V1__PANIC_STAGE__PANIC_STAGE_##name
 #define PANIC_STATUS(name) PANIC__V1__PANIC_STATUS__PANIC_STATUS_##name
@@ -29,6 +30,7 @@ struct rig {
     struct gated_store *store;
     struct cache *cache;
     size_t cache_bytes_max;
+    size_t responders_max;
     struct clock clock;
     _Atomic int64_t now_us;
     struct service *service;

@@ -20,7 +20,7 @@ static const struct store_location origin = {.known = true};
 static int set_up(void **state)
 {
     struct roster *roster;
-    assert_ok(roster_new(&roster));
+    assert_ok(roster_new(2 * MANY, &roster));
     *state = roster;
     return 0;
 }
@@ -397,9 +397,29 @@ static void test_nobody_is_taken_twice_however_many_take(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void test_there_is_room_until_the_limit_and_always_for_who_is_known(void **state)
+{
+    (void)state;
+    struct roster *roster;
+    assert_ok(roster_new(2, &roster));
+    assert_true(roster_has_room(roster, "acme", "a"));
+    put(roster, "a");
+    put(roster, "a");
+    put_state(roster, "ecma", "b", OFF);
+    assert_false(roster_has_room(roster, "acme", "b"));
+    assert_true(roster_has_room(roster, "ecma", "b"));
+    assert_true(roster_has_room(roster, "acme", "a"));
+    /* What is stored already is never turned away. */
+    put(roster, "c");
+    assert_takes(roster, &nowhere, "a");
+    assert_takes(roster, &nowhere, "c");
+    roster_free(roster);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_there_is_room_until_the_limit_and_always_for_who_is_known),
         TEST(test_an_empty_roster_has_nobody),
         TEST(test_the_nearest_is_taken_first),
         TEST(test_the_nearest_across_the_date_line),

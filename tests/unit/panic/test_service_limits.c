@@ -490,11 +490,33 @@ static void test_an_io_error_ends_the_process_without_an_answer(void **state)
 #name " (nothing cached)", name, rig_set_up_without_cache, rig_tear_down, NULL                       \
     }
 
+static void test_a_responder_beyond_the_limit_is_refused_and_not_stored(void **state)
+{
+    struct rig *rig = *state;
+    rig->responders_max = 2;
+    rig_start(rig);
+    rig_put(rig, "a");
+    rig_put(rig, "b");
+    struct local_call *call = rig_start_put(rig, RIG_TENANT, "c", RESPONDER_STATE(AVAILABLE));
+    assert_status(local_call_wait(call), STATUS_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(local_call_message(call), "there are 2 responders, the most there can be"));
+    local_call_free(call);
+    call = rig_start_list_responders(rig, 10, "");
+    assert_ok(local_call_wait(call));
+    const Panic__V1__ListRespondersResponse *list =
+        (const Panic__V1__ListRespondersResponse *)local_call_response(call);
+    assert_int_equal(list->n_responders, 2);
+    local_call_free(call);
+    rig_put(rig, "a");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         /* First: its processes are copies of this one, which has no other threads yet. */
         cmocka_unit_test(test_an_io_error_ends_the_process_without_an_answer),
+        cmocka_unit_test_setup_teardown(test_a_responder_beyond_the_limit_is_refused_and_not_stored,
+                                        rig_set_up_stopped, rig_tear_down),
         TEST(test_too_many_reads_are_sent_away_for_a_second),
         TEST(test_waiting_reads_do_not_take_the_place_of_creates),
         TEST(test_gets_and_resolves_do_not_wait_behind_lists),
