@@ -16,6 +16,7 @@
 #include <sqlite3.h>
 
 #include "store/store.h"
+#include "store/trouble.h"
 
 /* "pncd": the application id in the header of our files. */
 #define SQLITE_APPLICATION_ID 0x706e6364
@@ -50,6 +51,9 @@ struct sqlite_store {
     struct connection writer;
     /* Under write_lock: an I/O error was seen; nothing is written any more, not even a checkpoint. */
     bool failed;
+    /* Under write_lock: batches, and checkpoints, that fail for want of room. */
+    struct trouble write_trouble;
+    struct trouble checkpoint_trouble;
     /* Under write_lock: the number of the next change. */
     int64_t next_seq;
     /*

@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/copy.h"
 
@@ -334,12 +335,25 @@ static bool is_clean_failure(int code, int system_error, bool committing)
     }
 }
 
-static enum status fail(struct sqlite_store *sqlite, const char *step, int code, int system_error, bool clean)
+static enum status fail(struct sqlite_store *sqlite, struct trouble *trouble, const char *step, int code,
+                        int system_error, bool clean)
 {
-    log_error("store write failed", log_str("step", step), log_str("error", sqlite3_errstr(code)),
-              log_int("sqlite", code), log_int("errno", system_error));
+    bool due = trouble_note(trouble, monotonic_us());
+    if (due || !clean) {
+        log_error("store write failed", log_str("step", step), log_str("error", sqlite3_errstr(code)),
+                  log_int("sqlite", code), log_int("errno", system_error),
+                  log_int("failures", (int64_t)trouble->failures));
+    }
     sqlite->failed = !clean;
     return clean ? STATUS_RESOURCE_EXHAUSTED : STATUS_DATA_LOSS;
+}
+
+static void note_success(struct trouble *trouble, const char *what)
+{
+    uint64_t failures = trouble_end(trouble);
+    if (failures > 0) {
+        log_info("store writes again", log_str("what", what), log_int("failures", (int64_t)failures));
+    }
 }
 
 static enum status roll_back(struct sqlite_store *sqlite, const char *step, int code, bool committing)
@@ -351,7 +365,7 @@ static enum status roll_back(struct sqlite_store *sqlite, const char *step, int 
     if (sqlite3_get_autocommit(writer->db) == 0 && run(writer, WRITE_ROLLBACK) != SQLITE_OK) {
         clean = false;
     }
-    return fail(sqlite, step, code, system_error, clean);
+    return fail(sqlite, &sqlite->write_trouble, step, code, system_error, clean);
 }
 
 static enum status checkpoint(struct sqlite_store *sqlite, int mode)
@@ -361,11 +375,12 @@ static enum status checkpoint(struct sqlite_store *sqlite, int mode)
     int system_error = errno;
     if (code == SQLITE_OK || code == SQLITE_BUSY) {
         sqlite->checkpoint_at = sqlite->wal_pages + CHECKPOINT_RETRY_PAGES;
+        note_success(&sqlite->checkpoint_trouble, "checkpoint");
         return STATUS_OK;
     }
     /* Again after the next batch: the log must not take the room that the database needs to take it in. */
     bool clean = is_clean_failure(code, system_error, false);
-    enum status status = fail(sqlite, "checkpoint", code, system_error, clean);
+    enum status status = fail(sqlite, &sqlite->checkpoint_trouble, "checkpoint", code, system_error, clean);
     return clean ? STATUS_OK : status;
 }
 
@@ -375,7 +390,8 @@ static enum status apply_locked(struct sqlite_store *sqlite, struct store_op *op
     int code = reserve_wal_index(sqlite, ops, n);
     if (code != SQLITE_OK) {
         int system_error = errno;
-        return fail(sqlite, "reserve", code, system_error, is_clean_failure(code, system_error, false));
+        return fail(sqlite, &sqlite->write_trouble, "reserve", code, system_error,
+                    is_clean_failure(code, system_error, false));
     }
     code = run_ops(sqlite, ops, n);
     if (code != SQLITE_OK) {
@@ -386,6 +402,7 @@ static enum status apply_locked(struct sqlite_store *sqlite, struct store_op *op
     if (code != SQLITE_OK) {
         return roll_back(sqlite, "commit", code, true);
     }
+    note_success(&sqlite->write_trouble, "batch");
     enum status status = STATUS_OK;
     if (sqlite->wal_pages >= sqlite->checkpoint_at) {
         status = checkpoint(sqlite, SQLITE_CHECKPOINT_PASSIVE);

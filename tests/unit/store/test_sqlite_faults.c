@@ -10,6 +10,8 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "support/captured_log.h"
+
 /* What CTest takes for a test that could not run (SKIP_RETURN_CODE). */
 #define EXIT_SKIPPED 77
 #define DISK_SIZE "8m"
@@ -21,6 +23,7 @@ enum fault {
     FAULT_NONE,
     FAULT_LOG_SYNC,
     FAULT_FILE_SYNC,
+    FAULT_FILE_SPACE,
     FAULT_LOG_QUOTA,
     FAULT_LOG_WRITE,
     FAULT_INDEX_SPACE
@@ -42,6 +45,15 @@ static int sync_file(sqlite3_file *file, int flags)
         return SQLITE_IOERR_FSYNC;
     }
     return real_file_methods->xSync(file, flags);
+}
+
+static int write_file(sqlite3_file *file, const void *data, int length, sqlite3_int64 offset)
+{
+    if (fault == FAULT_FILE_SPACE) {
+        errno = ENOSPC;
+        return SQLITE_FULL;
+    }
+    return real_file_methods->xWrite(file, data, length, offset);
 }
 
 /* A sync that finds the disk full has lost what was written before, unlike a write. */
@@ -77,6 +89,7 @@ static void patch_file(sqlite3_file *file)
     real_file_methods = file->pMethods;
     file_methods = *real_file_methods;
     file_methods.xSync = sync_file;
+    file_methods.xWrite = write_file;
     file_methods.xShmMap = map_index;
     file->pMethods = &file_methods;
 }
@@ -165,6 +178,48 @@ static void test_failed_sync_of_a_checkpoint_is_data_loss(void **state)
     for (unsigned i = 1; i < n; i++) {
         assert_stored(fixture, i);
     }
+}
+
+/* By then the log is longer than it may be before a checkpoint is tried after every batch. */
+#define CREATES_WITH_LONG_LOG 700
+
+static void test_checkpoints_without_room_lose_nothing_and_are_logged_once_and_when_it_is_over(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct captured_log log;
+    unsigned n = 0;
+    captured_log_begin(&log);
+    fault = FAULT_FILE_SPACE;
+    while (n < CREATES_WITH_LONG_LOG) {
+        assert_ok(try_create(fixture, n++));
+    }
+    fault = FAULT_NONE;
+    assert_ok(try_create(fixture, n++));
+    assert_ok(try_create(fixture, n++));
+    captured_log_end(&log);
+    assert_int_equal(captured_log_count(&log, "\"step\":\"checkpoint\""), 1);
+    assert_int_equal(captured_log_count(&log, "store writes again"), 1);
+    fixture_reopen(fixture);
+    for (unsigned i = 0; i < n; i++) {
+        assert_stored(fixture, i);
+    }
+}
+
+static void test_batches_without_room_are_logged_once_and_when_it_is_over(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct captured_log log;
+    captured_log_begin(&log);
+    fault = FAULT_LOG_QUOTA;
+    for (unsigned n = 0; n < 50; n++) {
+        assert_status(try_create(fixture, n), STATUS_RESOURCE_EXHAUSTED);
+    }
+    fault = FAULT_NONE;
+    assert_ok(try_create(fixture, 50));
+    assert_ok(try_create(fixture, 51));
+    captured_log_end(&log);
+    assert_int_equal(captured_log_count(&log, "store write failed"), 1);
+    assert_int_equal(captured_log_count(&log, "\"what\":\"batch\",\"failures\":50"), 1);
 }
 
 static void test_failed_write_is_data_loss(void **state)
@@ -289,6 +344,11 @@ int main(void)
                                         teardown_without_fault),
         cmocka_unit_test_setup_teardown(test_failed_sync_of_a_checkpoint_is_data_loss, setup_sqlite,
                                         teardown_without_fault),
+        cmocka_unit_test_setup_teardown(
+            test_checkpoints_without_room_lose_nothing_and_are_logged_once_and_when_it_is_over, setup_sqlite,
+            teardown_without_fault),
+        cmocka_unit_test_setup_teardown(test_batches_without_room_are_logged_once_and_when_it_is_over,
+                                        setup_sqlite, teardown_without_fault),
         cmocka_unit_test_setup_teardown(test_failed_write_is_data_loss, setup_sqlite, teardown_without_fault),
         cmocka_unit_test_setup_teardown(test_spent_quota_is_resource_exhausted_until_there_is_room,
                                         setup_sqlite, teardown_without_fault),
