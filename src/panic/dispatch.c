@@ -1,8 +1,8 @@
 /*
  * Two threads: the worker of a one-worker pool, which does all the work, and the scanner, which asks it for
- * scans: every half second for what is due, and at once for what waits when a responder was freed. A scan
- * does one batch of each kind and goes back into the queue, so that hints of new panics get their turn
- * between batches.
+ * scans: every half second for what is due, and at once for what waits when a responder was freed. A scan has
+ * a step for each kind, of one batch, and goes back into the queue after each, so that hints of new panics
+ * get their turn between batches.
  *
  * The first round, at the start, sees everything open, due or not: the clock may have been set back since a
  * former process received a panic. What is created meanwhile is due before the round's place soon enough for
@@ -26,49 +26,35 @@
 #include "base/log.h"
 #include "core/pool.h"
 #include "core/ring.h"
+#include "panic/dispatch_batch.h"
 #include "panic/fail_stop.h"
 #include "panic/lifecycle.h"
-#include "panic/v1/panic_service.pb-c.h"
-#include "panic/view.h"
-#include "rpc/alloc.h"
 
 #define HINTS_MAX 4096
-#define BATCH_MAX STORE_BATCH_MAX
+/* With room for the scan. */
+#define QUEUE_MAX (2 * HINTS_MAX)
 #define SCAN_EVERY_US (500 * US_PER_MS)
 #define AUDIT_EVERY_US (5 * US_PER_S)
-/* Rows of a batch with their content, and the messages made from them. */
-#define BATCH_ARENA_MAX ((size_t)64 * 1024 * 1024)
-#define BATCH_ARENA_FIRST (256 * 1024)
 
 struct hint {
     char tenant[STORE_TENANT_MAX + 1];
     struct id id;
 };
 
-/* One panic of a batch: as read, as it is to be, and what was taken from the roster for it. */
-struct job {
-    struct store_panic before;
-    struct store_panic after;
-    struct store_event event;
-    const Panic__V1__CreatePanicRequest *content;
-    struct roster_match match;
-    bool took;
-    /* Its place in the cache: held through the commit; the version before the change was there. */
-    struct view_key key;
-    bool held;
-    bool cached;
-};
+/* One batch each, in this order. */
+enum scan_step { SCAN_FIRST_ROUND, SCAN_WAITING_LIVE, SCAN_WAITING_TEST, SCAN_DUE, SCAN_STEPS };
 
 /* What the scanner asks the worker for, and gets. One at a time. */
 struct scan {
-    bool due;
+    enum scan_step step;
     bool done;
     size_t changed;
 };
 
-/* Due times. */
+/* What is due in a range of times, behind (from_us, after_seq), and has still to be gone through. */
 struct range {
     int64_t from_us;
+    uint64_t after_seq;
     int64_t until_us;
 };
 
@@ -79,10 +65,8 @@ struct dispatch {
     struct hint hints[HINTS_MAX];
 
     /* The worker's own. */
-    struct job jobs[BATCH_MAX];
-    struct store_op ops[BATCH_MAX];
-    struct store_key keys[BATCH_MAX];
-    struct arena arena;
+    struct dispatch_batch *batch;
+    struct store_key keys[DISPATCH_BATCH_MAX];
     /* What the first round has still to see. */
     struct range round_near;
     struct range round_far;
@@ -99,173 +83,8 @@ struct dispatch {
     struct store_counts counts;
     int64_t counted_at_us;
 
-    struct histogram latency_us;
-    struct counter assigned;
-    struct counter unassigned;
-    struct counter overtaken;
     struct counter hints_dropped;
 };
-
-static struct store_location place_of(const Panic__V1__CreatePanicRequest *content)
-{
-    if (content->location == NULL) {
-        return (struct store_location){.known = false};
-    }
-    return (struct store_location){
-        .known = true, .lat = content->location->lat, .lng = content->location->lng};
-}
-
-/*
- * What is to be done about the panic; false when nothing is. A waiting panic that is not due yet is tried
- * when it comes along, but a vain try is not written down: otherwise every freed responder would cost a write
- * for each panic that waits.
- */
-static bool decide(struct dispatch *dispatch, struct job *job, int64_t now_us)
-{
-    struct lifecycle_command command = {.actor = "dispatch", .distance_m = -1};
-    bool due = lifecycle_is_due(&job->before, now_us);
-    if (lifecycle_needs_responder(&job->before)) {
-        struct store_location place = place_of(job->content);
-        bool test = job->content->mode == PANIC__V1__PANIC_MODE__PANIC_MODE_TEST;
-        job->took = roster_take(dispatch->config.roster, job->before.tenant, &place, test, &job->match);
-        bool first_look = job->before.waiting == 0;
-        if (!job->took && !due && !first_look) {
-            return false;
-        }
-        command.kind = job->took ? LIFECYCLE_ASSIGN : LIFECYCLE_NO_RESPONDER;
-        command.responder_id = job->match.responder_id;
-        command.distance_m = job->match.distance_m;
-        command.queue = test ? LIFECYCLE_QUEUE_TEST : LIFECYCLE_QUEUE_LIVE;
-    } else if (due) {
-        command.kind = LIFECYCLE_REVIEW;
-    } else {
-        return false;
-    }
-    return lifecycle_apply(&job->before, &command, now_us, &job->after, &job->event) == STATUS_OK;
-}
-
-/*
- * Reads the panic. NOT_FOUND when it is gone, closed or damaged: there is nothing to be done about it;
- * RESOURCE_EXHAUSTED when it does not fit into the batch any more, or cannot be read just now.
- */
-static enum status load(struct dispatch *dispatch, const struct store_key *key, struct job *job)
-{
-    *job = (struct job){0};
-    enum status status =
-        store_get(dispatch->config.store, key->tenant, &key->id, &dispatch->arena, &job->before);
-    fail_stop_on_data_loss(status, "dispatch");
-    if (status == STATUS_RESOURCE_EXHAUSTED) {
-        return status;
-    }
-    if (status != STATUS_OK || !lifecycle_is_open(&job->before)) {
-        return STATUS_NOT_FOUND;
-    }
-    ProtobufCAllocator allocator = rpc_arena_allocator(&dispatch->arena);
-    job->content = panic__v1__create_panic_request__unpack(&allocator, job->before.content.length,
-                                                           job->before.content.data);
-    return job->content != NULL ? STATUS_OK : STATUS_RESOURCE_EXHAUSTED;
-}
-
-static void give_back(struct dispatch *dispatch, struct job *job)
-{
-    if (job->took) {
-        roster_release(dispatch->config.roster, job->before.tenant, job->match.responder_id);
-    }
-}
-
-static void note_change(struct dispatch *dispatch, struct job *job)
-{
-    if (job->took) {
-        counter_add(&dispatch->assigned, 1);
-        int64_t waited_us = job->after.assign_time_us - job->after.create_time_us;
-        histogram_record(&dispatch->latency_us, waited_us > 0 ? (uint64_t)waited_us : 0);
-    } else if (job->after.waiting) {
-        counter_add(&dispatch->unassigned, 1);
-    } else {
-        char id[ID_TEXT_SIZE];
-        log_warn(
-            "panic still open", log_str("id", id_format(&job->after.id, id)),
-            log_str("responder", job->after.responder_id),
-            log_int("minutes", (job->after.update_time_us - job->after.create_time_us) / (60 * US_PER_S)));
-    }
-}
-
-/*
- * In a backlog most panics are of no interest to anybody just now: they are not brought into the cache. Where
- * the place could not be held, the new version is needed there to keep the old one from coming back.
- */
-static void renew_cache(struct dispatch *dispatch, const struct job *job)
-{
-    if (job->held && !job->cached) {
-        return;
-    }
-    const Panic__V1__Panic *panic = view_build(&job->after, job->content, &dispatch->arena);
-    struct view_packed packed = {0};
-    if (panic != NULL) {
-        packed = view_pack(panic, 0, &dispatch->arena);
-    }
-    view_cache_put(dispatch->config.cache, &job->after, &packed);
-}
-
-/* What became of a batch: how many of its panics were looked at, from the first, and how many changed. */
-struct batch_end {
-    size_t seen;
-    size_t changed;
-};
-
-/*
- * Works off up to BATCH_MAX panics. Nothing is changed when the store has no room, so that callers who loop
- * until there is nothing to do come to an end; then nothing counts as seen either.
- */
-static struct batch_end run_batch(struct dispatch *dispatch, const struct store_key *keys, size_t n)
-{
-    int64_t now_us = clock_wall_us(dispatch->config.clock);
-    struct batch_end end = {0};
-    size_t n_jobs = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct job *job = &dispatch->jobs[n_jobs];
-        enum status loaded = load(dispatch, &keys[i], job);
-        if (loaded == STATUS_RESOURCE_EXHAUSTED && i > 0) {
-            break;
-        }
-        /* The first one always fits: if it cannot be had, it must not stand in the way of the others. */
-        if (loaded == STATUS_RESOURCE_EXHAUSTED) {
-            continue;
-        }
-        end.seen = i + 1;
-        if (loaded == STATUS_OK && decide(dispatch, job, now_us)) {
-            job->key = view_key(job->before.tenant, &job->before.id);
-            job->held =
-                view_cache_hold_change(dispatch->config.cache, &job->key, job->before.version, &job->cached);
-            dispatch->ops[n_jobs] = (struct store_op){
-                .kind = STORE_UPDATE, .panic = &job->after, .event = &job->event, .arena = &dispatch->arena};
-            n_jobs++;
-        }
-    }
-    enum status status = n_jobs > 0 ? store_apply(dispatch->config.store, dispatch->ops, n_jobs) : STATUS_OK;
-    fail_stop_on_data_loss(status, "dispatch");
-    if (status != STATUS_OK) {
-        end.seen = 0;
-    }
-    const char *told = NULL;
-    for (size_t i = 0; i < n_jobs; i++) {
-        struct job *job = &dispatch->jobs[i];
-        if (status == STATUS_OK && dispatch->ops[i].outcome == STATUS_OK) {
-            note_change(dispatch, job);
-            renew_cache(dispatch, job);
-            hub_changed(dispatch->config.hub, job->after.tenant, &job->after.id, &told);
-            end.changed++;
-        } else {
-            counter_add(&dispatch->overtaken, status == STATUS_OK);
-            give_back(dispatch, job);
-        }
-        if (job->held) {
-            view_cache_let_go(dispatch->config.cache, &job->key);
-        }
-    }
-    arena_reset(&dispatch->arena);
-    return end;
-}
 
 /* The ring has twice the room that all hints need, so it is never full. */
 static void return_hint(struct dispatch *dispatch, struct hint *hint)
@@ -278,10 +97,10 @@ static size_t scan_due(struct dispatch *dispatch)
 {
     int64_t now_us = clock_wall_us(dispatch->config.clock);
     size_t n = 0;
-    enum status status = store_due(dispatch->config.store, now_us, now_us + LIFECYCLE_HORIZON_US, BATCH_MAX,
-                                   dispatch->keys, &n);
+    enum status status = store_due(dispatch->config.store, now_us, now_us + LIFECYCLE_HORIZON_US,
+                                   DISPATCH_BATCH_MAX, dispatch->keys, &n);
     fail_stop_on_data_loss(status, "due scan");
-    return status == STATUS_OK ? run_batch(dispatch, dispatch->keys, n).changed : 0;
+    return status == STATUS_OK ? dispatch_batch_run(dispatch->batch, dispatch->keys, n).changed : 0;
 }
 
 /*
@@ -294,28 +113,23 @@ static size_t scan_range(struct dispatch *dispatch, struct range *range)
         return 0;
     }
     size_t n = 0;
-    enum status status = store_due(dispatch->config.store, -1, range->from_us, BATCH_MAX, dispatch->keys, &n);
+    enum status status = store_open_from(dispatch->config.store, range->from_us, range->after_seq,
+                                         DISPATCH_BATCH_MAX, dispatch->keys, &n);
     fail_stop_on_data_loss(status, "first round");
     if (status != STATUS_OK) {
         return 0;
     }
-    bool last = n < BATCH_MAX;
+    bool last = n < DISPATCH_BATCH_MAX;
     while (n > 0 && dispatch->keys[n - 1].next_action_at_us >= range->until_us) {
         n--;
         last = true;
     }
-    struct batch_end end = run_batch(dispatch, dispatch->keys, n);
+    struct batch_end end = dispatch_batch_run(dispatch->batch, dispatch->keys, n);
     if (last && end.seen == n) {
         range->from_us = range->until_us;
-    } else if (end.seen > 0 && dispatch->keys[end.seen - 1].next_action_at_us > range->from_us) {
+    } else if (end.seen > 0) {
         range->from_us = dispatch->keys[end.seen - 1].next_action_at_us;
-    } else if (end.seen > 0 && end.changed == 0) {
-        /*
-         * A whole batch at one instant of which nothing had to change, so nothing of it will move out of the
-         * way: what is behind it at this instant is left to the due scan.
-         */
-        log_warn("first round passes over an instant", log_int("due_us", range->from_us));
-        range->from_us++;
+        range->after_seq = dispatch->keys[end.seen - 1].seq;
     }
     return end.seen;
 }
@@ -339,18 +153,33 @@ static size_t scan_waiting(struct dispatch *dispatch, enum lifecycle_queue queue
         return 0;
     }
     size_t n = 0;
-    enum status status = store_waiting(dispatch->config.store, (uint8_t)queue,
-                                       available < BATCH_MAX ? available : BATCH_MAX, dispatch->keys, &n);
+    enum status status =
+        store_waiting(dispatch->config.store, (uint8_t)queue,
+                      available < DISPATCH_BATCH_MAX ? available : DISPATCH_BATCH_MAX, dispatch->keys, &n);
     fail_stop_on_data_loss(status, "waiting scan");
-    return status == STATUS_OK ? run_batch(dispatch, dispatch->keys, n).changed : 0;
+    return status == STATUS_OK ? dispatch_batch_run(dispatch->batch, dispatch->keys, n).changed : 0;
+}
+
+static size_t run_step(struct dispatch *dispatch, enum scan_step step)
+{
+    switch (step) {
+    case SCAN_FIRST_ROUND:
+        return scan_first_round(dispatch);
+    case SCAN_WAITING_LIVE:
+        return scan_waiting(dispatch, LIFECYCLE_QUEUE_LIVE);
+    case SCAN_WAITING_TEST:
+        return scan_waiting(dispatch, LIFECYCLE_QUEUE_TEST);
+    case SCAN_DUE:
+        return scan_due(dispatch);
+    case SCAN_STEPS:
+        break;
+    }
+    return 0;
 }
 
 static void run_scan(struct dispatch *dispatch)
 {
-    size_t changed = dispatch->scan.due ? scan_first_round(dispatch) : 0;
-    changed += scan_waiting(dispatch, LIFECYCLE_QUEUE_LIVE);
-    changed += scan_waiting(dispatch, LIFECYCLE_QUEUE_TEST);
-    changed += dispatch->scan.due ? scan_due(dispatch) : 0;
+    size_t changed = run_step(dispatch, dispatch->scan.step);
     pthread_mutex_lock(&dispatch->scan_lock);
     dispatch->scan.changed = changed;
     dispatch->scan.done = true;
@@ -375,7 +204,7 @@ static void run_items(void *ctx, unsigned worker, void **items, size_t n)
         n_hints++;
         return_hint(dispatch, items[i]);
     }
-    run_batch(dispatch, dispatch->keys, n_hints);
+    dispatch_batch_run(dispatch->batch, dispatch->keys, n_hints);
     if (scan) {
         run_scan(dispatch);
     }
@@ -437,19 +266,30 @@ static void wait_for_scan(struct dispatch *dispatch, int64_t until_us)
     pthread_mutex_unlock(&dispatch->scan_lock);
 }
 
-/* Has the worker do one round; returns how much it changed. */
-static size_t request_scan(struct dispatch *dispatch, bool due)
+/* Has the worker do one step, when the hints before it are done; returns how much it changed. */
+static size_t request_scan(struct dispatch *dispatch, enum scan_step step)
 {
-    dispatch->scan = (struct scan){.due = due};
-    if (pool_submit(dispatch->pool, &dispatch->scan) != STATUS_OK) {
-        return 0; /* full of hints: the next round comes soon enough */
-    }
+    dispatch->scan = (struct scan){.step = step};
+    /* There is room for it beside all hints. */
+    enum status status = pool_submit(dispatch->pool, &dispatch->scan);
+    assert(status == STATUS_OK);
     pthread_mutex_lock(&dispatch->scan_lock);
     while (!dispatch->scan.done) {
         pthread_cond_wait(&dispatch->scan_done, &dispatch->scan_lock);
     }
     size_t changed = dispatch->scan.changed;
     pthread_mutex_unlock(&dispatch->scan_lock);
+    return changed;
+}
+
+/* A batch of each kind; without `due`, of what waits only. Returns how much they changed. */
+static size_t request_steps(struct dispatch *dispatch, bool due)
+{
+    size_t changed = 0;
+    for (enum scan_step step = 0; step < SCAN_STEPS && !is_stopping(dispatch); step++) {
+        bool waiting = step == SCAN_WAITING_LIVE || step == SCAN_WAITING_TEST;
+        changed += due || waiting ? request_scan(dispatch, step) : 0;
+    }
     return changed;
 }
 
@@ -461,7 +301,7 @@ static void *run_scanner(void *arg)
     while (!is_stopping(dispatch)) {
         wait_for_scan(dispatch, next_scan_us);
         bool due = monotonic_us() >= next_scan_us;
-        while (!is_stopping(dispatch) && request_scan(dispatch, due) > 0) {
+        while (!is_stopping(dispatch) && request_steps(dispatch, due) > 0) {
         }
         if (!due) {
             continue;
@@ -505,8 +345,8 @@ static enum status start_hints(struct dispatch *dispatch)
     }
     const struct pool_config config = {.name = "dispatch",
                                        .workers = 1,
-                                       .capacity = HINTS_MAX,
-                                       .batch_max = BATCH_MAX,
+                                       .capacity = QUEUE_MAX,
+                                       .batch_max = DISPATCH_BATCH_MAX,
                                        .run = run_items,
                                        .ctx = dispatch};
     return pool_new(&config, &dispatch->pool);
@@ -515,20 +355,19 @@ static enum status start_hints(struct dispatch *dispatch)
 enum status dispatch_start(const struct dispatch_config *config, struct dispatch **ret_dispatch)
 {
     struct dispatch *dispatch = calloc(1, sizeof(*dispatch));
-    void *first = malloc(BATCH_ARENA_FIRST);
-    if (dispatch == NULL || first == NULL) {
-        free(dispatch);
-        free(first);
+    if (dispatch == NULL) {
         return STATUS_RESOURCE_EXHAUSTED;
     }
     dispatch->config = *config;
-    arena_init(&dispatch->arena, first, BATCH_ARENA_FIRST, BATCH_ARENA_MAX);
     int64_t now_us = clock_wall_us(config->clock);
     dispatch->round_near = (struct range){.from_us = now_us + 1, .until_us = now_us + LIFECYCLE_REVIEW_US};
     dispatch->round_far = (struct range){.from_us = now_us + LIFECYCLE_REVIEW_US,
                                          .until_us = now_us + LIFECYCLE_HORIZON_US + 1};
     init_scan(dispatch);
-    enum status status = start_hints(dispatch);
+    enum status status = dispatch_batch_new(config, &dispatch->batch);
+    if (status == STATUS_OK) {
+        status = start_hints(dispatch);
+    }
     if (status == STATUS_OK && pthread_create(&dispatch->scanner, NULL, run_scanner, dispatch) != 0) {
         status = STATUS_RESOURCE_EXHAUSTED;
     }
@@ -563,9 +402,7 @@ void dispatch_free(struct dispatch *dispatch)
     dispatch_stop(dispatch);
     pool_free(dispatch->pool);
     ring_free(dispatch->free_hints);
-    void *first = dispatch->arena.first;
-    arena_reset(&dispatch->arena);
-    free(first);
+    dispatch_batch_free(dispatch->batch);
     pthread_cond_destroy(&dispatch->scan_wake);
     pthread_cond_destroy(&dispatch->scan_done);
     pthread_mutex_destroy(&dispatch->scan_lock);
@@ -574,7 +411,7 @@ void dispatch_free(struct dispatch *dispatch)
 
 const struct histogram *dispatch_latency_us(const struct dispatch *dispatch)
 {
-    return &dispatch->latency_us;
+    return &dispatch_batch_figures(dispatch->batch)->latency_us;
 }
 
 struct dispatch_stats dispatch_stats(struct dispatch *dispatch)
@@ -583,9 +420,10 @@ struct dispatch_stats dispatch_stats(struct dispatch *dispatch)
     struct store_counts counts = dispatch->counts;
     int64_t counted_at_us = dispatch->counted_at_us;
     pthread_mutex_unlock(&dispatch->scan_lock);
-    return (struct dispatch_stats){.assigned = counter_read(&dispatch->assigned),
-                                   .unassigned = counter_read(&dispatch->unassigned),
-                                   .overtaken = counter_read(&dispatch->overtaken),
+    const struct dispatch_figures *figures = dispatch_batch_figures(dispatch->batch);
+    return (struct dispatch_stats){.assigned = counter_read(&figures->assigned),
+                                   .unassigned = counter_read(&figures->unassigned),
+                                   .overtaken = counter_read(&figures->overtaken),
                                    .hints_dropped = counter_read(&dispatch->hints_dropped),
                                    .queue = pool_stats(dispatch->pool),
                                    .counts = counts,

@@ -3,9 +3,9 @@
  * it.
  *
  * Each panic is one node that hangs in up to four trees: all panics by key; the open ones by when they are
- * due; the waiting ones by queue and creation; the bound ones by their responder. A node's keys change only
- * between unindex() and index(), so the trees never see a key move. The tree of bound panics is what makes a
- * binding exclusive, whether the responder was ever put or not.
+ * due, and their numbers; the waiting ones by queue and creation; the bound ones by their responder. A node's
+ * keys change only between unindex() and index(), so the trees never see a key move. The tree of bound panics
+ * is what makes a binding exclusive, whether the responder was ever put or not.
  *
  * A batch is all or nothing because everything that can fail for want of memory happens before the mutex is
  * taken: each op gets its copies first (struct node_parts), and under the mutex they are only moved into the
@@ -83,10 +83,10 @@ static enum status apply_create(struct memory_store *memory, struct store_op *op
     const struct panic_node *stored = find_panic(memory, op->panic->tenant, &op->panic->id);
     if (stored == NULL) {
         RB_INSERT(panics, &memory->panics, parts->panic);
-        index_panic(memory, parts->panic);
-        memory->counts.panics++;
         memory_feed_append(&memory->feed, &parts->panic->created, &parts->panic->panic,
                            &parts->panic->created_event);
+        index_panic(memory, parts->panic);
+        memory->counts.panics++;
         parts->panic = NULL;
         return STATUS_OK;
     }
@@ -215,6 +215,27 @@ static enum status memory_get(struct store *store, const char *tenant, const str
     }
     pthread_mutex_unlock(&memory->lock);
     return status;
+}
+
+static enum status memory_read(struct store *store, const struct store_key *keys, size_t n,
+                               struct arena *arena, struct store_panic *ret_panics, enum status *ret_statuses,
+                               size_t *ret_n)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    size_t read = 0;
+    bool full = false;
+    pthread_mutex_lock(&memory->lock);
+    while (read < n && !full) {
+        const struct store_key *key = &keys[read];
+        const struct panic_node *node = find_panic(memory, key->tenant, &key->id);
+        full = node != NULL && !panic_copy_out(arena, &node->panic, &ret_panics[read]);
+        if (!full) {
+            ret_statuses[read++] = node != NULL ? STATUS_OK : STATUS_NOT_FOUND;
+        }
+    }
+    pthread_mutex_unlock(&memory->lock);
+    *ret_n = read;
+    return STATUS_OK;
 }
 
 /* What a page ends with: full before the first row is a failure, later it is only a shorter page. */
@@ -361,6 +382,7 @@ static enum status memory_all_responders(struct store *store,
 static void put_key(const struct panic_node *node, struct store_key *ret_key)
 {
     ret_key->id = node->panic.id;
+    ret_key->seq = node->created.seq;
     ret_key->next_action_at_us = node->panic.next_action_at_us;
     memcpy(ret_key->tenant, node->panic.tenant, strlen(node->panic.tenant) + 1);
 }
@@ -369,7 +391,7 @@ static enum status memory_due(struct store *store, int64_t before_us, int64_t af
                               struct store_key *ret_keys, size_t *ret_n)
 {
     struct memory_store *memory = (struct memory_store *)store;
-    struct panic_node key = {.panic = {.tenant = "", .next_action_at_us = after_us}};
+    struct panic_node key = {.panic = {.next_action_at_us = after_us}};
     size_t n = 0;
     pthread_mutex_lock(&memory->lock);
     struct panic_node *node = RB_MIN(due, &memory->due);
@@ -378,6 +400,22 @@ static enum status memory_due(struct store *store, int64_t before_us, int64_t af
         put_key(node, &ret_keys[n++]);
     }
     node = after_us > before_us ? RB_NFIND(due, &memory->due, &key) : NULL;
+    for (; node != NULL && n < max; node = RB_NEXT(due, &memory->due, node)) {
+        put_key(node, &ret_keys[n++]);
+    }
+    pthread_mutex_unlock(&memory->lock);
+    *ret_n = n;
+    return STATUS_OK;
+}
+
+static enum status memory_open_from(struct store *store, int64_t from_us, uint64_t after_seq, size_t max,
+                                    struct store_key *ret_keys, size_t *ret_n)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    struct panic_node key = {.panic = {.next_action_at_us = from_us}, .created = {.seq = after_seq + 1}};
+    size_t n = 0;
+    pthread_mutex_lock(&memory->lock);
+    struct panic_node *node = RB_NFIND(due, &memory->due, &key);
     for (; node != NULL && n < max; node = RB_NEXT(due, &memory->due, node)) {
         put_key(node, &ret_keys[n++]);
     }
@@ -443,6 +481,7 @@ enum status memory_store_open(struct store **ret_store)
         .close = memory_close,
         .apply = memory_apply,
         .get = memory_get,
+        .read = memory_read,
         .list = memory_list,
         .events = memory_events,
         .changes = memory_changes,
@@ -450,6 +489,7 @@ enum status memory_store_open(struct store **ret_store)
         .list_responders = memory_list_responders,
         .all_responders = memory_all_responders,
         .due = memory_due,
+        .open_from = memory_open_from,
         .waiting = memory_waiting,
         .counts = memory_counts,
     };

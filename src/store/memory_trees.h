@@ -28,7 +28,7 @@ static int compare_times(int64_t a, int64_t b)
 static int compare_due(const struct panic_node *a, const struct panic_node *b)
 {
     int order = compare_times(a->panic.next_action_at_us, b->panic.next_action_at_us);
-    return order != 0 ? order : compare_ids(a, b);
+    return order != 0 ? order : (a->created.seq > b->created.seq) - (a->created.seq < b->created.seq);
 }
 
 static int compare_waiting(const struct panic_node *a, const struct panic_node *b)

@@ -96,6 +96,7 @@ enum status sqlite_store_open(const char *path, struct store **ret_store, struct
         .close = sqlite_close,
         .apply = sqlite_apply,
         .get = sqlite_get,
+        .read = sqlite_read,
         .list = sqlite_list,
         .events = sqlite_events,
         .changes = sqlite_changes,
@@ -103,6 +104,7 @@ enum status sqlite_store_open(const char *path, struct store **ret_store, struct
         .list_responders = sqlite_list_responders,
         .all_responders = sqlite_all_responders,
         .due = sqlite_due,
+        .open_from = sqlite_open_from,
         .waiting = sqlite_waiting,
         .counts = sqlite_counts,
     };

@@ -4,6 +4,7 @@
  *   sqlite_connect.c connections, their settings, the check of the start
  *   sqlite_schema.c  the schema, and the migrations to it
  *   sqlite_read.c    statements of the readers, rows into structs
+ *   sqlite_due.c     what dispatch asks for: who is due, open or waits
  *   sqlite_feed.c    the feed of changes
  *   sqlite_write.c   batches and checkpoints
  *   sqlite.c         putting these together: open, close, the pool of readers
@@ -22,7 +23,7 @@
 #define SQLITE_APPLICATION_ID 0x706e6364
 
 #define READERS_MAX 8
-#define STATEMENTS_MAX 16
+#define STATEMENTS_MAX 20
 
 /* A connection and its statements, prepared once. Used by one thread at a time. */
 struct connection {
@@ -127,13 +128,17 @@ void connection_close(struct connection *connection);
 /* sqlite_read.c */
 
 enum read {
+    READ_BEGIN,
+    READ_COMMIT,
     READ_GET,
+    READ_OF_SEQ,
     READ_LIST,
     READ_EVENTS,
     READ_LIST_RESPONDERS,
     READ_ALL_RESPONDERS,
     READ_DUE_BEFORE,
     READ_DUE_AFTER,
+    READ_OPEN_FROM,
     READ_WAITING_NEW,
     READ_WAITING_AGAIN,
     READ_COUNTS,
@@ -152,6 +157,8 @@ extern const size_t read_statements_n;
 #define PANIC_COLUMNS PANIC_COLUMNS_BUT_CONTENT ", content"
 #define PANIC_COLUMN_STATUS 2
 #define PANIC_COLUMN_CONTENT 14
+/* In statements that have it behind the others. */
+#define PANIC_COLUMN_TENANT 15
 
 /* A row of PANIC_COLUMNS into the arena. False when the arena is full or memory short. */
 MUST_USE bool decode_panic(sqlite3_stmt *row, struct arena *arena, const char *tenant,
@@ -167,10 +174,21 @@ void bind_id(sqlite3_stmt *statement, int index, const struct id *id);
 void bind_bytes(sqlite3_stmt *statement, int index, const struct bytes *bytes);
 
 /*
+ * What a failed step means, logged. PROTOCOL is a race for the log's index that was lost too often, so it
+ * passes like BUSY. Damage is no reason to stop: a restart would find it again, and what is sound can still
+ * be read.
+ */
+enum status read_failure(const struct connection *reader, int code);
+
+/*
  * Ends a read whose last step gave `code`: ROW and DONE are fine, where `full` says that a row found no room.
  */
 MUST_USE enum status finish_read(struct sqlite_store *sqlite, struct connection *reader,
                                  sqlite3_stmt *statement, int code, bool full);
+
+/* The same for one of `n` rows: no room only makes the page shorter, unless it was for the first. */
+MUST_USE enum status finish_page(struct sqlite_store *sqlite, struct connection *reader,
+                                 sqlite3_stmt *statement, int code, size_t n, size_t *ret_n);
 
 enum status sqlite_get(struct store *store, const char *tenant, const struct id *id, struct arena *arena,
                        struct store_panic *ret_panic);
@@ -186,11 +204,18 @@ enum status sqlite_list_responders(struct store *store, const char *tenant, cons
 enum status sqlite_all_responders(struct store *store,
                                   void (*visit)(void *ctx, const struct store_responder *responder),
                                   void *ctx);
+enum status sqlite_counts(struct store *store, int64_t overdue_before_us, struct store_counts *ret_counts);
+
+/* sqlite_due.c */
+
+enum status sqlite_read(struct store *store, const struct store_key *keys, size_t n, struct arena *arena,
+                        struct store_panic *ret_panics, enum status *ret_statuses, size_t *ret_n);
 enum status sqlite_due(struct store *store, int64_t before_us, int64_t after_us, size_t max,
                        struct store_key *ret_keys, size_t *ret_n);
+enum status sqlite_open_from(struct store *store, int64_t from_us, uint64_t after_seq, size_t max,
+                             struct store_key *ret_keys, size_t *ret_n);
 enum status sqlite_waiting(struct store *store, uint8_t queue, size_t max, struct store_key *ret_keys,
                            size_t *ret_n);
-enum status sqlite_counts(struct store *store, int64_t overdue_before_us, struct store_counts *ret_counts);
 
 /* sqlite_feed.c */
 

@@ -1,5 +1,5 @@
 /*
- * Reads: each is one prepared statement (two for the due scan) on a reader of the pool, stepped, copied into
+ * Reads: each is one prepared statement on a reader of the pool, stepped, copied into
  * the caller's arena, and reset before the reader goes back. A statement left unreset would keep its snapshot
  * and with it stop checkpoints from reusing the log; so every path ends in finish_read().
  *
@@ -22,12 +22,13 @@
     "panic.tenant = responder.tenant AND panic.responder = responder.id AND panic.assigned = 1)"
 
 /* Each lane gives its part in order, so that they need only be merged. */
-#define DUE_LANE(lane, range)                                                                                \
-    "SELECT tenant, id, next_action_us FROM panic WHERE " PANIC_LANE " = " lane " AND next_action_us " range
-#define DUE(range)                                                                                           \
-    DUE_LANE("0", range)                                                                                     \
-    " UNION ALL " DUE_LANE("1", range) " UNION ALL " DUE_LANE("2", range) " ORDER BY next_action_us LIMIT "  \
-                                                                          "?2"
+#define IN_LANE(lane, range)                                                                                 \
+    "SELECT tenant, id, next_action_us, seq FROM panic WHERE " PANIC_LANE " = " lane " AND " range
+#define IN_LANES(range)                                                                                      \
+    IN_LANE("0", range) " UNION ALL " IN_LANE("1", range) " UNION ALL " IN_LANE("2", range)
+#define FIRST_DUE " ORDER BY next_action_us, seq LIMIT ?2"
+#define COUNT_OVERDUE(lane)                                                                                  \
+    "(SELECT count(*) FROM panic WHERE " PANIC_LANE " = " lane " AND next_action_us < ?1)"
 /*
  * A creation's stage is that of the row as long as the row has not changed, and then what its first event
  * says it came from.
@@ -41,10 +42,13 @@
 #define FEED_EVENTS                                                                                          \
     "SELECT seq, tenant = ?1, panic_id, version, at_us, type, actor, from_stage, to_stage FROM event"
 
-static_assert(STORE_QUEUES == 2, "the due scan looks into each lane");
+static_assert(STORE_QUEUES == 2, "each lane is looked into");
 
 const char *const read_statements[] = {
-    [READ_GET] = "SELECT " PANIC_COLUMNS " FROM panic WHERE tenant = ?1 AND id = ?2",
+    [READ_BEGIN] = "BEGIN",
+    [READ_COMMIT] = "COMMIT",
+    [READ_GET] = "SELECT " PANIC_COLUMNS ", tenant FROM panic WHERE tenant = ?1 AND id = ?2",
+    [READ_OF_SEQ] = "SELECT " PANIC_COLUMNS ", tenant FROM panic WHERE seq = ?1",
     /* The content may fill pages of its own, which are read for the chosen rows only. */
     [READ_LIST] = "SELECT " PANIC_COLUMNS_BUT_CONTENT ", CASE WHEN ?3 IN (0, status) THEN content END"
                   " FROM panic WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?4",
@@ -53,17 +57,20 @@ const char *const read_statements[] = {
     [READ_LIST_RESPONDERS] = "SELECT " RESPONDER_COLUMNS " FROM responder WHERE tenant = ?1 AND id > ?2"
                              " ORDER BY id LIMIT ?3",
     [READ_ALL_RESPONDERS] = "SELECT " RESPONDER_COLUMNS " FROM responder",
-    [READ_DUE_BEFORE] = DUE("<= ?1"),
-    [READ_DUE_AFTER] = DUE(">= ?1"),
-    [READ_WAITING_NEW] = "SELECT tenant, id, next_action_us, create_us FROM panic"
+    [READ_DUE_BEFORE] = IN_LANES("next_action_us <= ?1") FIRST_DUE,
+    [READ_DUE_AFTER] = IN_LANES("next_action_us >= ?1") FIRST_DUE,
+    /* As (next_action_us, seq) > (?1, ?3), for which SQLite would walk through all that is due at ?1. */
+    [READ_OPEN_FROM] =
+        IN_LANES("next_action_us = ?1 AND seq > ?3") " UNION ALL " IN_LANES("next_action_us > ?1") FIRST_DUE,
+    [READ_WAITING_NEW] = "SELECT tenant, id, next_action_us, seq, create_us FROM panic"
                          " WHERE " PANIC_LANE " = ?1 AND next_action_us IS NOT NULL ORDER BY next_action_us",
-    [READ_WAITING_AGAIN] = "SELECT tenant, id, next_action_us, create_us FROM panic"
+    [READ_WAITING_AGAIN] = "SELECT tenant, id, next_action_us, seq, create_us FROM panic"
                            " WHERE waiting = ?1 AND waiting != 0 AND version > 1 ORDER BY create_us",
     [READ_COUNTS] = "SELECT (SELECT panics FROM total),"
                     " (SELECT count(*) FROM panic WHERE next_action_us IS NOT NULL),"
                     " (SELECT count(*) FROM panic WHERE " PANIC_LANE " > 0 AND next_action_us IS NOT NULL) +"
                     " (SELECT count(*) FROM panic WHERE waiting != 0 AND version > 1),"
-                    " (SELECT count(*) FROM panic WHERE next_action_us < ?1)",
+                    " " COUNT_OVERDUE("0") " + " COUNT_OVERDUE("1") " + " COUNT_OVERDUE("2"),
     [READ_FEED] = FEED_CREATED " WHERE seq > ?2 UNION ALL " FEED_EVENTS " WHERE seq > ?2 ORDER BY seq",
     [READ_FEED_OF] = FEED_CREATED " WHERE tenant = ?1 AND id = ?3 AND seq > ?2 UNION ALL " FEED_EVENTS
                                   " WHERE tenant = ?1 AND panic_id = ?3 AND seq > ?2 ORDER BY version",
@@ -186,20 +193,10 @@ bool decode_event(sqlite3_stmt *row, int first, struct arena *arena, struct stor
     return true;
 }
 
-static void decode_key(sqlite3_stmt *row, struct store_key *ret_key)
+enum status read_failure(const struct connection *reader, int code)
 {
-    size_t length = (size_t)sqlite3_column_bytes(row, 0);
-    *ret_key = (struct store_key){.id = decode_id(row, 1), .next_action_at_us = sqlite3_column_int64(row, 2)};
-    memcpy(ret_key->tenant, sqlite3_column_blob(row, 0),
-           length <= STORE_TENANT_MAX ? length : STORE_TENANT_MAX);
-}
-
-/*
- * What a failed step means. PROTOCOL is a race for the log's index that was lost too often, so it passes like
- * BUSY. Damage is no reason to stop: a restart would find it again, and what is sound can still be read.
- */
-static enum status read_failure(int code)
-{
+    log_error("store read failed", log_str("error", sqlite3_errmsg(reader->db)), log_int("sqlite", code),
+              log_int("errno", sqlite3_system_errno(reader->db)));
     switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_PROTOCOL:
@@ -217,18 +214,15 @@ enum status finish_read(struct sqlite_store *sqlite, struct connection *reader, 
 {
     enum status status = full ? STATUS_RESOURCE_EXHAUSTED : STATUS_OK;
     if (code != SQLITE_ROW && code != SQLITE_DONE) {
-        status = read_failure(code);
-        log_error("store read failed", log_str("error", sqlite3_errmsg(reader->db)), log_int("sqlite", code),
-                  log_int("errno", sqlite3_system_errno(reader->db)));
+        status = read_failure(reader, code);
     }
     sqlite3_reset(statement);
     reader_give(sqlite, reader);
     return status;
 }
 
-/* Ends a read of `n` rows; one that found no room only makes the page shorter, unless it was the first. */
-static enum status finish_page(struct sqlite_store *sqlite, struct connection *reader,
-                               sqlite3_stmt *statement, int code, size_t n, size_t *ret_n)
+enum status finish_page(struct sqlite_store *sqlite, struct connection *reader, sqlite3_stmt *statement,
+                        int code, size_t n, size_t *ret_n)
 {
     enum status status = finish_read(sqlite, reader, statement, code, code == SQLITE_ROW && n == 0);
     if (status == STATUS_OK) {
@@ -363,82 +357,6 @@ enum status sqlite_all_responders(struct store *store,
         }
     }
     return finish_read(sqlite, reader, statement, full ? SQLITE_ROW : code, full);
-}
-
-/*
- * Appends rows of keys until `max` are there or the statement ends, which is then the result, as it is when
- * max is 0.
- */
-static int step_keys(sqlite3_stmt *statement, size_t max, struct store_key *ret_keys, size_t *n)
-{
-    int code = SQLITE_DONE;
-    while (*n < max && (code = sqlite3_step(statement)) == SQLITE_ROW) {
-        decode_key(statement, &ret_keys[(*n)++]);
-    }
-    return code;
-}
-
-enum status sqlite_due(struct store *store, int64_t before_us, int64_t after_us, size_t max,
-                       struct store_key *ret_keys, size_t *ret_n)
-{
-    struct sqlite_store *sqlite = (struct sqlite_store *)store;
-    struct connection *reader = reader_take(sqlite);
-    sqlite3_stmt *statement = reader->statements[READ_DUE_BEFORE];
-    sqlite3_bind_int64(statement, 1, before_us);
-    sqlite3_bind_int64(statement, 2, (sqlite3_int64)max);
-    size_t n = 0;
-    int code = step_keys(statement, max, ret_keys, &n);
-    if (code == SQLITE_DONE && n < max && after_us > before_us) {
-        sqlite3_reset(statement);
-        statement = reader->statements[READ_DUE_AFTER];
-        sqlite3_bind_int64(statement, 1, after_us);
-        sqlite3_bind_int64(statement, 2, (sqlite3_int64)(max - n));
-        code = step_keys(statement, max, ret_keys, &n);
-    }
-    return finish_page(sqlite, reader, statement, code, n, ret_n);
-}
-
-/* A statement whose rows are keys with the time of creation behind, and the code of its last step. */
-struct waiters {
-    sqlite3_stmt *statement;
-    int code;
-};
-
-static void waiters_begin(struct waiters *waiters, sqlite3_stmt *statement, uint8_t queue)
-{
-    sqlite3_bind_int(statement, 1, queue);
-    *waiters = (struct waiters){.statement = statement, .code = sqlite3_step(statement)};
-}
-
-static bool waited_longer(const struct waiters *a, const struct waiters *b)
-{
-    return b->code != SQLITE_ROW || (a->code == SQLITE_ROW && sqlite3_column_int64(a->statement, 3) <=
-                                                                  sqlite3_column_int64(b->statement, 3));
-}
-
-/*
- * Two lists, merged. While both have rows they overlap in time, and so see the same state; otherwise one may
- * be a little older, and what it misses is found the next time.
- */
-enum status sqlite_waiting(struct store *store, uint8_t queue, size_t max, struct store_key *ret_keys,
-                           size_t *ret_n)
-{
-    struct sqlite_store *sqlite = (struct sqlite_store *)store;
-    struct connection *reader = reader_take(sqlite);
-    struct waiters new;
-    struct waiters again;
-    waiters_begin(&new, reader->statements[READ_WAITING_NEW], queue);
-    waiters_begin(&again, reader->statements[READ_WAITING_AGAIN], queue);
-    size_t n = 0;
-    while (n < max && (new.code == SQLITE_ROW || again.code == SQLITE_ROW)) {
-        struct waiters *next = waited_longer(&again, &new) ? &again : &new;
-        decode_key(next->statement, &ret_keys[n++]);
-        next->code = sqlite3_step(next->statement);
-    }
-    bool failed = new.code != SQLITE_ROW &&new.code != SQLITE_DONE;
-    sqlite3_reset(failed ? again.statement : new.statement);
-    struct waiters *last = failed ? &new : &again;
-    return finish_page(sqlite, reader, last->statement, last->code, n, ret_n);
 }
 
 enum status sqlite_counts(struct store *store, int64_t overdue_before_us, struct store_counts *ret_counts)

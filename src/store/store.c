@@ -127,6 +127,28 @@ enum status store_get(struct store *store, const char *tenant, const struct id *
     return store->ops->get(store, tenant, id, arena, ret_panic);
 }
 
+static bool fits_batch(size_t n)
+{
+    return n > 0 && n <= STORE_BATCH_MAX;
+}
+
+static bool key_fits(const struct store_key *key)
+{
+    return key->seq > 0 ? key->seq <= INT64_MAX : tenant_fits(key->tenant);
+}
+
+enum status store_read(struct store *store, const struct store_key *keys, size_t n, struct arena *arena,
+                       struct store_panic *ret_panics, enum status *ret_statuses, size_t *ret_n)
+{
+    assert(keys != NULL && arena != NULL && ret_panics != NULL && ret_statuses != NULL && ret_n != NULL);
+    bool fit = fits_batch(n);
+    for (size_t i = 0; fit && i < n; i++) {
+        fit = key_fits(&keys[i]);
+    }
+    return fit ? store->ops->read(store, keys, n, arena, ret_panics, ret_statuses, ret_n)
+               : STATUS_INVALID_ARGUMENT;
+}
+
 enum status store_list(struct store *store, const char *tenant, const struct id *after, uint8_t status,
                        size_t max, struct arena *arena, struct store_panic *ret_panics, size_t *ret_n,
                        struct id *ret_last, bool *ret_more)
@@ -191,6 +213,9 @@ enum status store_due(struct store *store, int64_t before_us, int64_t after_us, 
                       struct store_key *ret_keys, size_t *ret_n)
 {
     assert(ret_keys != NULL && ret_n != NULL);
+    if (!fits_batch(max)) {
+        return STATUS_INVALID_ARGUMENT;
+    }
     /* What the first range holds the second must not hold again. */
     if (before_us != INT64_MAX && after_us <= before_us) {
         after_us = before_us + 1;
@@ -198,11 +223,21 @@ enum status store_due(struct store *store, int64_t before_us, int64_t after_us, 
     return store->ops->due(store, before_us, after_us, max, ret_keys, ret_n);
 }
 
+enum status store_open_from(struct store *store, int64_t from_us, uint64_t after_seq, size_t max,
+                            struct store_key *ret_keys, size_t *ret_n)
+{
+    assert(ret_keys != NULL && ret_n != NULL);
+    if (!fits_batch(max) || after_seq > INT64_MAX) {
+        return STATUS_INVALID_ARGUMENT;
+    }
+    return store->ops->open_from(store, from_us, after_seq, max, ret_keys, ret_n);
+}
+
 enum status store_waiting(struct store *store, uint8_t queue, size_t max, struct store_key *ret_keys,
                           size_t *ret_n)
 {
     assert(ret_keys != NULL && ret_n != NULL);
-    if (queue == 0 || queue > STORE_QUEUES) {
+    if (queue == 0 || queue > STORE_QUEUES || !fits_batch(max)) {
         return STATUS_INVALID_ARGUMENT;
     }
     return store->ops->waiting(store, queue, max, ret_keys, ret_n);

@@ -178,6 +178,8 @@ struct store_op {
 struct store_key {
     char tenant[STORE_TENANT_MAX + 1];
     struct id id;
+    /* The number of its creation in the feed, which finds it quicker; 0 = not known. */
+    uint64_t seq;
     int64_t next_action_at_us;
 };
 
@@ -214,6 +216,8 @@ struct store_ops {
     enum status (*apply)(struct store *store, struct store_op *ops, size_t n);
     enum status (*get)(struct store *store, const char *tenant, const struct id *id, struct arena *arena,
                        struct store_panic *ret_panic);
+    enum status (*read)(struct store *store, const struct store_key *keys, size_t n, struct arena *arena,
+                        struct store_panic *ret_panics, enum status *ret_statuses, size_t *ret_n);
     enum status (*list)(struct store *store, const char *tenant, const struct id *after, uint8_t status,
                         size_t max, struct arena *arena, struct store_panic *ret_panics, size_t *ret_n,
                         struct id *ret_last, bool *ret_more);
@@ -232,6 +236,8 @@ struct store_ops {
                                   void *ctx);
     enum status (*due)(struct store *store, int64_t before_us, int64_t after_us, size_t max,
                        struct store_key *ret_keys, size_t *ret_n);
+    enum status (*open_from)(struct store *store, int64_t from_us, uint64_t after_seq, size_t max,
+                             struct store_key *ret_keys, size_t *ret_n);
     enum status (*waiting)(struct store *store, uint8_t queue, size_t max, struct store_key *ret_keys,
                            size_t *ret_n);
     enum status (*counts)(struct store *store, int64_t overdue_before_us, struct store_counts *ret_counts);
@@ -264,6 +270,15 @@ MUST_USE enum status store_apply(struct store *store, struct store_op *ops, size
 /* NOT_FOUND; RESOURCE_EXHAUSTED when the arena is full. */
 MUST_USE enum status store_get(struct store *store, const char *tenant, const struct id *id,
                                struct arena *arena, struct store_panic *ret_panic);
+
+/*
+ * Many panics (1 to STORE_BATCH_MAX) as of one moment, for less than as many store_get(). *ret_n: how many of
+ * the keys, from the first, were looked up; fewer when arena or memory ended, and then perhaps none.
+ * ret_statuses has for each of them OK, NOT_FOUND, or INTERNAL where its row is damaged.
+ */
+MUST_USE enum status store_read(struct store *store, const struct store_key *keys, size_t n,
+                                struct arena *arena, struct store_panic *ret_panics,
+                                enum status *ret_statuses, size_t *ret_n);
 
 /*
  * Panics of a tenant in the order of their ids, beginning behind `after` (NULL = from the start), of one
@@ -319,10 +334,17 @@ MUST_USE enum status store_all_responders(struct store *store,
 
 /*
  * Open panics whose next_action_at_us is at most before_us, or at least after_us (times that cannot be true,
- * left by a clock that was ahead), earliest first.
+ * left by a clock that was ahead), earliest first. Here and in the next two `max` is 1 to STORE_BATCH_MAX.
  */
 MUST_USE enum status store_due(struct store *store, int64_t before_us, int64_t after_us, size_t max,
                                struct store_key *ret_keys, size_t *ret_n);
+
+/*
+ * Open panics in the order of (next_action_at_us, seq), beginning behind (from_us, after_seq): with after_seq
+ * 0 at from_us itself. To go through all that is open, go on behind the last one.
+ */
+MUST_USE enum status store_open_from(struct store *store, int64_t from_us, uint64_t after_seq, size_t max,
+                                     struct store_key *ret_keys, size_t *ret_n);
 
 /*
  * What waits in the queue, of all tenants, oldest creation first; of panics that were not changed since they

@@ -79,6 +79,15 @@ static enum status get(struct store *store, const char *tenant, const struct id 
     return status == STATUS_OK ? store_get(gated->inner, tenant, id, arena, ret_panic) : status;
 }
 
+static enum status read_many(struct store *store, const struct store_key *keys, size_t n, struct arena *arena,
+                             struct store_panic *ret_panics, enum status *ret_statuses, size_t *ret_n)
+{
+    struct gated_store *gated = (struct gated_store *)store;
+    enum status status = pass(gated, GATE_READ);
+    return status == STATUS_OK ? store_read(gated->inner, keys, n, arena, ret_panics, ret_statuses, ret_n)
+                               : status;
+}
+
 static enum status list(struct store *store, const char *tenant, const struct id *after, uint8_t status,
                         size_t max, struct arena *arena, struct store_panic *ret_panics, size_t *ret_n,
                         struct id *ret_last, bool *ret_more)
@@ -139,6 +148,15 @@ static enum status due(struct store *store, int64_t before_us, int64_t after_us,
     return status == STATUS_OK ? store_due(gated->inner, before_us, after_us, max, ret_keys, ret_n) : status;
 }
 
+static enum status open_from(struct store *store, int64_t from_us, uint64_t after_seq, size_t max,
+                             struct store_key *ret_keys, size_t *ret_n)
+{
+    struct gated_store *gated = (struct gated_store *)store;
+    enum status status = pass(gated, GATE_OPEN_FROM);
+    return status == STATUS_OK ? store_open_from(gated->inner, from_us, after_seq, max, ret_keys, ret_n)
+                               : status;
+}
+
 static enum status waiting(struct store *store, uint8_t queue, size_t max, struct store_key *ret_keys,
                            size_t *ret_n)
 {
@@ -168,6 +186,7 @@ struct gated_store *gated_store_new(struct store *inner)
         .close = close_both,
         .apply = apply,
         .get = get,
+        .read = read_many,
         .list = list,
         .events = events,
         .changes = changes,
@@ -175,6 +194,7 @@ struct gated_store *gated_store_new(struct store *inner)
         .list_responders = list_responders,
         .all_responders = all_responders,
         .due = due,
+        .open_from = open_from,
         .waiting = waiting,
         .counts = counts,
     };

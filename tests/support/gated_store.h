@@ -23,9 +23,11 @@ enum gate {
     GATE_CHANGE,
     GATE_CHANGE_DONE,
     GATE_GET,
+    GATE_READ,
     GATE_LIST,
     GATE_CHANGES,
     GATE_DUE,
+    GATE_OPEN_FROM,
     GATE_COUNTS,
     GATE_MAX,
 };

@@ -216,6 +216,10 @@ static void test_reads_out_of_bounds_are_invalid(void **state)
     struct store_key key;
     assert_status(store_waiting(fixture->store, 0, 1, &key, &n), STATUS_INVALID_ARGUMENT);
     assert_status(store_waiting(fixture->store, STORE_QUEUES + 1, 1, &key, &n), STATUS_INVALID_ARGUMENT);
+    assert_status(store_waiting(fixture->store, 1, 0, &key, &n), STATUS_INVALID_ARGUMENT);
+    assert_status(store_waiting(fixture->store, 1, STORE_BATCH_MAX + 1, &key, &n), STATUS_INVALID_ARGUMENT);
+    assert_status(store_due(fixture->store, 1, 2, 0, &key, &n), STATUS_INVALID_ARGUMENT);
+    assert_status(store_open_from(fixture->store, 1, 0, 0, &key, &n), STATUS_INVALID_ARGUMENT);
     assert_status(store_list(fixture->store, "acme", NULL, 0, STORE_PAGE_MAX + 1, &fixture->arena, page, &n,
                              &last, &more),
                   STATUS_INVALID_ARGUMENT);

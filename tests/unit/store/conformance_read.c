@@ -355,6 +355,102 @@ static void test_concurrent_writers_bind_a_responder_once(void **state)
     assert_int_equal(bound, 1);
 }
 
+/* Panics 1 to 9, all due at one instant, in all lanes. */
+static void create_at_one_instant(struct fixture *fixture)
+{
+    for (unsigned i = 1; i <= 9; i++) {
+        struct store_panic panic = panic_of(i);
+        panic.waiting = (uint8_t)(i % 3);
+        panic.next_action_at_us = 5000000;
+        assert_status(create(fixture, &panic), STATUS_OK);
+    }
+}
+
+static void test_what_is_open_can_be_gone_through_though_it_is_due_at_one_instant(void **state)
+{
+    struct fixture *fixture = *state;
+    create_at_one_instant(fixture);
+    struct store_key last = {.next_action_at_us = 5000000};
+    for (unsigned i = 1; i <= 9; i += 2) {
+        struct store_key keys[2];
+        size_t n;
+        assert_ok(store_open_from(fixture->store, last.next_action_at_us, last.seq, 2, keys, &n));
+        assert_int_equal(n, i < 9 ? 2 : 1);
+        for (size_t k = 0; k < n; k++) {
+            const struct id id = id_of(i + (unsigned)k);
+            assert_true(id_equal(&keys[k].id, &id));
+            assert_int_equal(keys[k].next_action_at_us, 5000000);
+        }
+        last = keys[n - 1];
+    }
+    size_t n;
+    assert_ok(store_open_from(fixture->store, last.next_action_at_us, last.seq, 1, &last, &n));
+    assert_int_equal(n, 0);
+}
+
+static void test_open_from_lists_by_time_and_nothing_before(void **state)
+{
+    struct fixture *fixture = *state;
+    create_many(fixture, 9);
+    struct store_key keys[9];
+    size_t n;
+    assert_ok(store_open_from(fixture->store, 8000000, 0, 9, keys, &n));
+    assert_int_equal(n, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        const struct id id = id_of(6 + i);
+        assert_true(id_equal(&keys[i].id, &id));
+        assert_string_equal(keys[i].tenant, "acme");
+    }
+}
+
+static void test_many_panics_are_read_by_number_and_by_id(void **state)
+{
+    struct fixture *fixture = *state;
+    create_many(fixture, 9);
+    struct store_key keys[4];
+    struct store_panic panics[4];
+    enum status statuses[4];
+    size_t n;
+    assert_ok(store_due(fixture->store, 5000000, INT64_MAX, 4, keys, &n));
+    assert_int_equal(n, 3);
+    keys[1].seq = 0;
+    keys[3] = (struct store_key){.tenant = "ecma", .id = id_of(1)};
+    assert_ok(store_read(fixture->store, keys, 4, &fixture->arena, panics, statuses, &n));
+    assert_int_equal(n, 4);
+    for (unsigned i = 0; i < 3; i++) {
+        const struct store_panic expected = panic_of(i + 1);
+        assert_status(statuses[i], STATUS_OK);
+        assert_panic_equal(&panics[i], &expected);
+    }
+    assert_status(statuses[3], STATUS_NOT_FOUND);
+}
+
+static void test_many_panics_are_read_as_far_as_there_is_room(void **state)
+{
+    struct fixture *fixture = *state;
+    static const uint8_t data[2000];
+    struct store_key keys[3];
+    for (unsigned i = 0; i < 3; i++) {
+        struct store_panic panic = panic_of(i + 1);
+        panic.content = (struct bytes){.data = data, .length = sizeof(data)};
+        assert_status(create(fixture, &panic), STATUS_OK);
+        keys[i] = (struct store_key){.tenant = "acme", .id = panic.id};
+    }
+    struct arena arena;
+    struct store_panic panics[3];
+    enum status statuses[3];
+    size_t n;
+    arena_init(&arena, NULL, 0, 5000);
+    assert_ok(store_read(fixture->store, keys, 3, &arena, panics, statuses, &n));
+    assert_int_equal(n, 2);
+    assert_int_equal(panics[1].content.length, sizeof(data));
+    arena_reset(&arena);
+    arena_init(&arena, NULL, 0, 1000);
+    assert_ok(store_read(fixture->store, keys, 3, &arena, panics, statuses, &n));
+    assert_int_equal(n, 0);
+    arena_reset(&arena);
+}
+
 int run_read_conformance(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +460,10 @@ int run_read_conformance(void)
         FOR_EACH_STORE(test_waiting_lists_oldest_creation_first),
         FOR_EACH_STORE(test_a_panic_that_waits_again_keeps_its_place_among_new_ones),
         FOR_EACH_STORE(test_due_lists_by_time_whether_panics_wait_or_not),
+        FOR_EACH_STORE(test_what_is_open_can_be_gone_through_though_it_is_due_at_one_instant),
+        FOR_EACH_STORE(test_open_from_lists_by_time_and_nothing_before),
+        FOR_EACH_STORE(test_many_panics_are_read_by_number_and_by_id),
+        FOR_EACH_STORE(test_many_panics_are_read_as_far_as_there_is_room),
         FOR_EACH_STORE(test_a_queue_lists_nothing_of_another_queue),
         FOR_EACH_STORE(test_a_panic_that_changes_its_queue_leaves_the_old_one),
         FOR_EACH_STORE(test_all_responders_visits_every_tenant),

@@ -192,7 +192,7 @@ static void test_no_query_sorts_or_scans_the_panics(void **state)
     struct fixture *fixture = *state;
     struct sqlite_store *sqlite = (struct sqlite_store *)fixture->store;
     for (size_t i = 0; i < read_statements_n; i++) {
-        char sql[1024];
+        char sql[2048];
         snprintf(sql, sizeof(sql), "EXPLAIN QUERY PLAN %s", read_statements[i]);
         sqlite3_stmt *plan;
         assert_int_equal(sqlite3_prepare_v2(sqlite->readers[0].db, sql, -1, &plan, NULL), SQLITE_OK);
@@ -205,6 +205,32 @@ static void test_no_query_sorts_or_scans_the_panics(void **state)
         }
         sqlite3_finalize(plan);
     }
+}
+
+/* How many steps of the statement's plan hold the word. */
+static size_t count_in_plan(struct fixture *fixture, enum read which, const char *word)
+{
+    struct sqlite_store *sqlite = (struct sqlite_store *)fixture->store;
+    char sql[2048];
+    sqlite3_stmt *plan;
+    size_t n = 0;
+    snprintf(sql, sizeof(sql), "EXPLAIN QUERY PLAN %s", read_statements[which]);
+    assert_int_equal(sqlite3_prepare_v2(sqlite->readers[0].db, sql, -1, &plan, NULL), SQLITE_OK);
+    while (sqlite3_step(plan) == SQLITE_ROW) {
+        n += strstr((const char *)sqlite3_column_text(plan, 3), word) != NULL;
+    }
+    sqlite3_finalize(plan);
+    return n;
+}
+
+static void test_each_lane_is_searched_for_its_part_alone(void **state)
+{
+    assert_int_equal(count_in_plan(*state, READ_COUNTS, "panic_due (<expr>=? AND next_action_us<?)"), 3);
+    assert_int_equal(count_in_plan(*state, READ_DUE_BEFORE, "panic_due (<expr>=? AND next_action_us<?)"), 3);
+    assert_int_equal(count_in_plan(*state, READ_DUE_AFTER, "panic_due (<expr>=? AND next_action_us>?)"), 3);
+    assert_int_equal(count_in_plan(*state, READ_OPEN_FROM, "panic_due (<expr>=? AND next_action_us>?)"), 3);
+    assert_int_equal(
+        count_in_plan(*state, READ_OPEN_FROM, "panic_due (<expr>=? AND next_action_us=? AND rowid>?)"), 3);
 }
 
 /* Closed panics, so that nothing but the tenant's size changes. */
@@ -247,6 +273,7 @@ static void read_everything(struct fixture *fixture)
     assert_ok(store_changes(store, "acme", &id, 0, 10, arena, changes, &n, &seq, &more));
     assert_ok(store_last_seq(store, &seq));
     assert_ok(store_due(store, 1, INT64_MAX, 10, keys, &n));
+    assert_ok(store_open_from(store, 1, 1, 10, keys, &n));
     assert_ok(store_waiting(store, 1, 10, keys, &n));
     assert_ok(store_counts(store, 1, &counts));
     arena_reset(arena);
@@ -310,6 +337,13 @@ static void test_a_read_that_finds_damage_is_internal(void **state)
     assert_status(store_get(fixture->store, "acme", &panic.id, &fixture->arena, &got), STATUS_INTERNAL);
     assert_status(store_list(fixture->store, "acme", NULL, 0, 1, &fixture->arena, &got, &n, &last, &more),
                   STATUS_INTERNAL);
+    const struct store_key keys[] = {{.tenant = "acme", .id = panic.id}, {.seq = 1}};
+    struct store_panic panics[2];
+    enum status statuses[2];
+    assert_ok(store_read(fixture->store, keys, 2, &fixture->arena, panics, statuses, &n));
+    assert_int_equal(n, 2);
+    assert_status(statuses[0], STATUS_INTERNAL);
+    assert_status(statuses[1], STATUS_INTERNAL);
 }
 
 int main(void)
@@ -324,6 +358,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_log_stays_short, setup_sqlite, teardown),
         cmocka_unit_test_setup_teardown(test_no_query_sorts_or_scans_the_panics, setup_sqlite, teardown),
+        cmocka_unit_test_setup_teardown(test_each_lane_is_searched_for_its_part_alone, setup_sqlite,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_no_read_takes_more_steps_in_a_larger_tenant, setup_sqlite,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_read_that_finds_damage_is_internal, setup_sqlite, teardown),
