@@ -24,7 +24,7 @@
 /* Creates that may be under way at once; further ones wait in their connections. */
 #define CREATES_MAX 1024
 #define CALLS_MAX (CREATES_MAX + SERVICE_QUERIES_MAX + SERVICE_EVENTS_MAX)
-/* Each takes about 700 bytes. */
+/* Each takes about 360 bytes of memory. */
 #define RESPONDERS_MAX 1000000
 
 /* The same for HTTP; each loop has its share, a quarter of which may be calls for events. */

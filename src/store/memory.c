@@ -379,12 +379,13 @@ static enum status memory_all_responders(struct store *store,
     return STATUS_OK;
 }
 
-static void put_key(const struct panic_node *node, struct store_key *ret_key)
+/* Appends keys from the node on, up to this time, until `max` are there. */
+static void put_due(struct panic_node *node, int64_t until_us, size_t max, struct store_key *ret_keys,
+                    size_t *n)
 {
-    ret_key->id = node->panic.id;
-    ret_key->seq = node->created.seq;
-    ret_key->next_action_at_us = node->panic.next_action_at_us;
-    memcpy(ret_key->tenant, node->panic.tenant, strlen(node->panic.tenant) + 1);
+    for (; node != NULL && *n < max && node->panic.next_action_at_us <= until_us; node = due_RB_NEXT(node)) {
+        ret_keys[(*n)++] = panic_node_key(node);
+    }
 }
 
 static enum status memory_due(struct store *store, int64_t before_us, int64_t after_us, size_t max,
@@ -394,14 +395,9 @@ static enum status memory_due(struct store *store, int64_t before_us, int64_t af
     struct panic_node key = {.panic = {.next_action_at_us = after_us}};
     size_t n = 0;
     pthread_mutex_lock(&memory->lock);
-    struct panic_node *node = RB_MIN(due, &memory->due);
-    for (; node != NULL && n < max && node->panic.next_action_at_us <= before_us;
-         node = RB_NEXT(due, &memory->due, node)) {
-        put_key(node, &ret_keys[n++]);
-    }
-    node = after_us > before_us ? RB_NFIND(due, &memory->due, &key) : NULL;
-    for (; node != NULL && n < max; node = RB_NEXT(due, &memory->due, node)) {
-        put_key(node, &ret_keys[n++]);
+    put_due(RB_MIN(due, &memory->due), before_us, max, ret_keys, &n);
+    if (after_us > before_us) {
+        put_due(RB_NFIND(due, &memory->due, &key), INT64_MAX, max, ret_keys, &n);
     }
     pthread_mutex_unlock(&memory->lock);
     *ret_n = n;
@@ -415,10 +411,7 @@ static enum status memory_open_from(struct store *store, int64_t from_us, uint64
     struct panic_node key = {.panic = {.next_action_at_us = from_us}, .created = {.seq = after_seq + 1}};
     size_t n = 0;
     pthread_mutex_lock(&memory->lock);
-    struct panic_node *node = RB_NFIND(due, &memory->due, &key);
-    for (; node != NULL && n < max; node = RB_NEXT(due, &memory->due, node)) {
-        put_key(node, &ret_keys[n++]);
-    }
+    put_due(RB_NFIND(due, &memory->due, &key), INT64_MAX, max, ret_keys, &n);
     pthread_mutex_unlock(&memory->lock);
     *ret_n = n;
     return STATUS_OK;
@@ -434,7 +427,7 @@ static enum status memory_waiting(struct store *store, uint8_t queue, size_t max
     struct panic_node *node = RB_NFIND(waiting, &memory->waiting, &key);
     for (; node != NULL && n < max && node->panic.waiting == queue;
          node = RB_NEXT(waiting, &memory->waiting, node)) {
-        put_key(node, &ret_keys[n++]);
+        ret_keys[n++] = panic_node_key(node);
     }
     pthread_mutex_unlock(&memory->lock);
     *ret_n = n;

@@ -76,6 +76,14 @@ struct panic_node *panic_node_new(const struct store_panic *panic)
     return node;
 }
 
+struct store_key panic_node_key(const struct panic_node *node)
+{
+    struct store_key key = {
+        .id = node->panic.id, .seq = node->created.seq, .next_action_at_us = node->panic.next_action_at_us};
+    memcpy(key.tenant, node->panic.tenant, strlen(node->panic.tenant) + 1);
+    return key;
+}
+
 void panic_node_free(struct panic_node *node)
 {
     if (node == NULL) {

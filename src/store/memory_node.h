@@ -57,6 +57,9 @@ struct panic_node *panic_node_new(const struct store_panic *panic);
 struct event_node *event_node_new(const struct store_event *event, uint64_t version);
 struct responder_node *responder_node_new(const struct store_responder *responder);
 
+/* As lists of what is due or waits have it. */
+struct store_key panic_node_key(const struct panic_node *node);
+
 /* Frees its texts and events too. NULL is fine. */
 void panic_node_free(struct panic_node *node);
 
