@@ -181,7 +181,8 @@ static void explore(unsigned more)
 static void explore_scripts(size_t capacity, unsigned preemptions, const char *const *scripts)
 {
 #ifdef __SANITIZE_THREAD__
-    skip(); /* ThreadSanitizer loses track of contexts, and there is only one thread here. */
+    print_message("ThreadSanitizer loses track of contexts, and there is only one thread here\n");
+    skip();
 #endif
 #ifdef __SANITIZE_ADDRESS__
     preemptions--;
