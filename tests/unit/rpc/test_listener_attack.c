@@ -19,14 +19,14 @@
 #define PEERS 400
 #define FLOODS 60
 
-/* Answers a stranger's first call within a second or so. */
+/* Answers a stranger's first call, and has never stopped doing so: a listener that stops is opened again by
+ * the watchdog, which counts it. */
 static void assert_lets_strangers_in(const struct rig *rig)
 {
     char text[64];
-    int64_t start_us = monotonic_us();
     assert_ok(rig_get(rig_url(rig), "echo", text, sizeof(text)));
     assert_string_equal(text, "echo");
-    assert_true(monotonic_us() - start_us < 3 * US_PER_S);
+    assert_int_equal(rpc_server_stats(rig->server).listeners_revived, 0);
 }
 
 /* The next close sends RST, not FIN. */
@@ -54,7 +54,6 @@ static void test_resets_do_not_stop_a_tcp_listener(void **state)
     rig_start(rig, TCP_ANY, 4);
     attack_with_resets(rig);
     assert_lets_strangers_in(rig);
-    assert_int_equal(rpc_server_stats(rig->server).listeners_revived, 0);
 }
 
 static void test_hang_ups_do_not_stop_an_ipc_listener(void **state)
@@ -63,7 +62,6 @@ static void test_hang_ups_do_not_stop_an_ipc_listener(void **state)
     rig_start(rig, rig_ipc(rig, "s"), 4);
     attack_with_resets(rig);
     assert_lets_strangers_in(rig);
-    assert_int_equal(rpc_server_stats(rig->server).listeners_revived, 0);
 }
 
 static void test_old_connections_live_through_an_attack(void **state)

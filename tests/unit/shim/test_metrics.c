@@ -145,7 +145,7 @@ static void test_each_refusal_of_the_gate_raises_its_reason_alone(void **state)
     enum { N = sizeof(cases) / sizeof(cases[0]) };
     (void)state;
     struct fixture f;
-    start(&f, &(struct shim_config){.limits = {.head_max = 128, .head_ms = 300}});
+    start(&f, &(struct shim_config){.limits = {.head_max = 128, .head_ms = 1000}});
     for (size_t i = 0; i < N; i++) {
         expect_guarded(&f, cases[i].bytes, cases[i].status);
         char *page = scrape(f.url);

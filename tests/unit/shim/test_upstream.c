@@ -13,6 +13,8 @@
 #include "shim/upstream.h"
 
 #define JSON_TYPE "Content-Type: application/json\r\n"
+/* Far below the 30 s after which a call to a silent server is given up. */
+#define NO_HANG_US (15 * US_PER_S)
 
 struct fixture {
     struct upstream *upstream;
@@ -98,9 +100,9 @@ static void test_server_is_told_the_deadline_or_none(void **state)
     char id[256];
     rig_start(rig, rig_ipc(rig, "s"), 4);
     start(&f, rig_url(rig));
-    get(&f, "deadline", JSON_TYPE "Connect-Timeout-Ms: 7000\r\n", &answer);
+    get(&f, "deadline", JSON_TYPE "Connect-Timeout-Ms: 600000\r\n", &answer);
     take_id(&answer, id);
-    assert_in_range(strtol(id, NULL, 10), 6 * US_PER_S, 7 * US_PER_S);
+    assert_in_range(strtol(id, NULL, 10), (600 - RIG_PATIENCE_S) * US_PER_S, 600 * US_PER_S);
     get(&f, "deadline", JSON_TYPE, &answer);
     take_id(&answer, id);
     assert_true(strtol(id, NULL, 10) <= 0);
@@ -165,7 +167,7 @@ static void test_server_that_never_was_there_is_unavailable_within_seconds(void 
     start(&f, rig_ipc(rig, "nobody"));
     int64_t begin_us = monotonic_us();
     get(&f, "x", JSON_TYPE, &answer);
-    assert_true(monotonic_us() - begin_us < 5 * US_PER_S);
+    assert_true(monotonic_us() - begin_us < NO_HANG_US);
     assert_null(strstr(answer.body, "ipc:"));
     http_expect(&answer, 503, "code", "unavailable");
     end(&f);
