@@ -274,6 +274,10 @@ int panicd_wait(struct panicd *panicd)
     pthread_join(panicd->drainer, NULL);
     close(panicd->log_fd);
     panicd->pid = 0;
+    /* Also of one that was killed, whose exit status would not tell. */
+    if (has_text(panicd, "Sanitizer:") || has_text(panicd, "runtime error:")) {
+        give_up("harness: a sanitizer found fault with panicd; its log:\n%s", panicd->log);
+    }
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
