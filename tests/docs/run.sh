@@ -5,6 +5,7 @@
 # The addresses that documents name (ports 7070 and 8080 of 127.0.0.1) are replaced by those of that panicd, and port 8090 by one
 # below those that Linux chooses from. The two commands of the README are tests of their own (docs/demo, and this run itself).
 set -eu
+. "$(dirname "$0")/../harness/ends.sh"
 build=$2
 cd "$(dirname "$0")/../.."
 document=$1
@@ -12,9 +13,14 @@ document=$1
 folder=$(mktemp -d)
 panicd=
 finish() {
+    status=$?
     trap - EXIT INT TERM
-    [ -z "$panicd" ] || kill "$panicd" 2>/dev/null || :
+    [ -z "$panicd" ] || ends "$panicd" || {
+        cat "$folder/log"
+        status=1
+    }
     rm -rf "$folder"
+    exit "$status"
 }
 trap finish EXIT
 trap 'exit 1' INT TERM

@@ -2,6 +2,7 @@
 # HTTPS with curl: a create, many requests on one connection, a refusal by the gate; no TLS 1.1, no plain HTTP, and nothing
 # beyond loopback without TLS. Usage: test_http_tls.sh PANICD. Exit status 77 when curl or openssl is missing.
 set -eu
+. "$(dirname "$0")/../harness/ends.sh"
 panicd=$1
 for tool in curl openssl; do
     command -v "$tool" >/dev/null || {
@@ -13,9 +14,11 @@ done
 folder=$(mktemp -d)
 pid=
 finish() {
+    status=$?
     trap - EXIT INT TERM
-    [ -z "$pid" ] || kill "$pid" 2>/dev/null && wait "$pid" || :
+    [ -z "$pid" ] || ends "$pid" || status=1
     rm -rf "$folder"
+    exit "$status"
 }
 trap finish EXIT
 trap 'exit 1' INT TERM
@@ -40,7 +43,7 @@ while [ -z "$ready" ] && IFS= read -r line <&3; do
     esac
 done
 [ -n "$ready" ] || fail "panicd did not start"
-cat <&3 >/dev/null &
+cat <&3 >&2 &
 
 call() {
     curl -sS --max-time 20 --cacert "$folder/cert.pem" "$@"

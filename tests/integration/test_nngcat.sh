@@ -99,7 +99,7 @@ grep -q '^code: 3$' "$folder/refused.txt" || fail "a bad id has another code" re
 grep -q '^message: "id: not a UUID' "$folder/refused.txt" || fail "a bad id is not named" refused.txt
 
 # The rest of the log is read, so that panicd can write it.
-cat <&3 >/dev/null &
+cat <&3 >&2 &
 kill "$pid"
 wait "$pid" || fail "panicd ended with $?"
 pid=

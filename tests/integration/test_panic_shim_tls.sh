@@ -2,6 +2,7 @@
 # TLS all the way: curl, https, panic-shim, tls+tcp, panicd. And nothing goes to a panicd whose certificate is another's.
 # Usage: test_panic_shim_tls.sh PANICD PANIC_SHIM. Exit status 77 when curl or openssl is missing.
 set -eu
+. "$(dirname "$0")/../harness/ends.sh"
 panicd=$1
 shim=$2
 for tool in curl openssl; do
@@ -14,10 +15,15 @@ done
 folder=$(mktemp -d)
 pids=
 finish() {
+    status=$?
     trap - EXIT INT TERM
     # shellcheck disable=SC2086 # one word a process
-    [ -z "$pids" ] || kill $pids 2>/dev/null && wait || :
+    ends $pids || {
+        cat "$folder"/*.log
+        status=1
+    }
     rm -rf "$folder"
+    exit "$status"
 }
 trap finish EXIT
 trap 'exit 1' INT TERM

@@ -2,6 +2,7 @@
 # promtool, of Prometheus itself, reads /metrics and has nothing to find fault with, before and after there were calls.
 # Usage: test_promtool.sh PANICD. Exit status 77 when promtool or curl is missing.
 set -eu
+. "$(dirname "$0")/../harness/ends.sh"
 panicd=$1
 for tool in promtool curl; do
     command -v "$tool" >/dev/null || {
@@ -13,9 +14,11 @@ done
 folder=$(mktemp -d)
 pid=
 finish() {
+    status=$?
     trap - EXIT INT TERM
-    [ -z "$pid" ] || kill "$pid" 2>/dev/null && wait "$pid" || :
+    [ -z "$pid" ] || ends "$pid" || status=1
     rm -rf "$folder"
+    exit "$status"
 }
 trap finish EXIT
 trap 'exit 1' INT TERM
@@ -33,7 +36,7 @@ while [ -z "$ready" ] && IFS= read -r line <&3; do
     esac
 done
 [ -n "$ready" ]
-cat <&3 >/dev/null &
+cat <&3 >&2 &
 
 # promtool fails for a bad name or help as well as for a bad line; what it says is on its output.
 check() {

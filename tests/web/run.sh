@@ -6,6 +6,7 @@
 # The packages of package.json are put into BUILD_FOLDER/web, once for all of them; what protoc-gen-es makes from proto/
 # into BUILD_FOLDER/web/NAME, or NAME-shim. Exit status 77: skipped.
 set -eu
+. "$(dirname "$0")/../harness/ends.sh"
 name=$1
 build=$2
 panicd=$3
@@ -52,10 +53,12 @@ folder=$(mktemp -d)
 pid=
 behind=
 finish() {
+    status=$?
     trap - EXIT INT TERM
-    [ -z "$pid" ] || kill "$pid" 2>/dev/null && wait "$pid" || :
-    [ -z "$behind" ] || kill "$behind" 2>/dev/null && wait "$behind" || :
+    # shellcheck disable=SC2086 # one word a process
+    ends $pid $behind || status=1
     rm -rf "$folder"
+    exit "$status"
 }
 trap finish EXIT
 trap 'exit 1' INT TERM
@@ -66,7 +69,7 @@ origin=http://localhost:$(node -e '
     server.listen(0, () => { console.log(server.address().port); server.close(); });')
 mkfifo "$folder/log"
 if [ -n "$shim" ]; then
-    "$panicd" --listen "ipc://$folder/panicd.sock" --http '' --store memory: 2>/dev/null &
+    "$panicd" --listen "ipc://$folder/panicd.sock" --http '' --store memory: &
     behind=$!
     "$shim" --upstream "ipc://$folder/panicd.sock" --http 127.0.0.1:0 --http-origin "$origin" 2>"$folder/log" &
 else
@@ -85,7 +88,7 @@ while [ -z "$ready" ] && IFS= read -r line <&3; do
 done
 [ -n "$ready" ]
 # The rest of the log is read, so that panicd can write it.
-cat <&3 >/dev/null &
+cat <&3 >&2 &
 
 cd "$web/$place"
 export PANICD_URL="$url" PANICD_ORIGIN="$origin" PROTO="$proto"
