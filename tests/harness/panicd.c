@@ -357,6 +357,16 @@ long panicd_resident_kib(const struct panicd *panicd)
     return kib;
 }
 
+long long panicd_cpu_us(const struct panicd *panicd)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (clock_getcpuclockid(panicd->pid, &clock) != 0 || clock_gettime(clock, &used) != 0) {
+        give_up("harness: the processor time of %d cannot be read", (int)panicd->pid);
+    }
+    return (long long)used.tv_sec * US_PER_S + used.tv_nsec / 1000;
+}
+
 int harness_run(const char *const *argv, char *output, size_t output_size)
 {
     int fds[2];

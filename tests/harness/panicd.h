@@ -60,6 +60,10 @@ pid_t panicd_pid(const struct panicd *panicd);
 /* Resident memory in KiB, VmRSS of /proc. */
 long panicd_resident_kib(const struct panicd *panicd);
 
+/* The µs of processor time that it has used since its last start. Other than the time that passes, it hardly
+ * depends on what else the machine does. */
+long long panicd_cpu_us(const struct panicd *panicd);
+
 /* Waits until a log line that contains `text` was written, from the last start on. */
 void panicd_wait_log(struct panicd *panicd, const char *text);
 /* Was such a line written since the last start? */
