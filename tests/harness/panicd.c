@@ -266,6 +266,14 @@ void panicd_signal(struct panicd *panicd, int number)
     kill(panicd->pid, number);
 }
 
+void panicd_pause(struct panicd *panicd)
+{
+    siginfo_t stopped;
+    kill(panicd->pid, SIGSTOP);
+    while (waitid(P_PID, (id_t)panicd->pid, &stopped, WSTOPPED | WEXITED | WNOWAIT) != 0 && errno == EINTR) {
+    }
+}
+
 int panicd_wait(struct panicd *panicd)
 {
     int status = 0;

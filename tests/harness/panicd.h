@@ -35,6 +35,9 @@ struct panicd *panicd_start_shim(const char *const *options);
 /* Kills the process (SIGKILL) and waits for its end. */
 void panicd_kill(struct panicd *panicd);
 
+/* Stops the process until it is sent SIGCONT; on return none of its threads runs any more. */
+void panicd_pause(struct panicd *panicd);
+
 /* Sends a signal, does not wait. */
 void panicd_signal(struct panicd *panicd, int number);
 

@@ -224,7 +224,7 @@ static void test_deadline_of_a_read_is_kept(void **state)
 {
     (void)state;
     struct http_answer answer;
-    panicd_signal(panicd, SIGSTOP);
+    panicd_pause(panicd);
     int64_t begin_us = monotonic_us();
     http_call(url, "POST", SERVICE "ListPanics", JSON_TYPE "Connect-Timeout-Ms: 300\r\n", "{}", &answer);
     panicd_signal(panicd, SIGCONT);
@@ -343,7 +343,7 @@ static void test_without_panicd_calls_are_unavailable_and_come_back_by_themselve
 static void test_silent_panicd_is_not_ready(void **state)
 {
     (void)state;
-    panicd_signal(panicd, SIGSTOP);
+    panicd_pause(panicd);
     wait_ready(false);
     panicd_signal(panicd, SIGCONT);
     wait_ready(true);
@@ -373,7 +373,7 @@ static void test_create_whose_answer_was_lost_is_repeated_with_its_key(void **st
     char first[64];
     char again[64];
     create(JSON_TYPE "Idempotency-Key: done\r\n", "{}", first);
-    panicd_signal(panicd, SIGSTOP);
+    panicd_pause(panicd);
     int fd = start_create("lost");
     panicd_kill(panicd);
     http_receive(fd, &answer);
@@ -443,7 +443,7 @@ static void test_sigterm_answers_what_was_accepted(void **state)
 {
     (void)state;
     struct http_answer answer;
-    panicd_signal(panicd, SIGSTOP);
+    panicd_pause(panicd);
     int fd = start_create("drain");
     panicd_signal(shim, SIGTERM);
     panicd_wait_log(shim, "\"event\":\"stopping\"");
