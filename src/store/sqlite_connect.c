@@ -28,12 +28,6 @@
 #define READER_CACHE_KIB 1024
 #define BUSY_TIMEOUT_MS 1000
 #define CHECK_TIME_US (200 * US_PER_MS)
-/*
- * What a connection takes small blocks from instead of malloc: enough for its prepared statements, which keep
- * theirs, and for the cursors and rows of those that run.
- */
-#define LOOKASIDE_SIZE 1200
-#define LOOKASIDE_SLOTS 400
 
 /* As reported by PRAGMA synchronous. */
 #define SYNCHRONOUS_FULL 2
@@ -91,10 +85,7 @@ static enum status connect(struct connection *connection, const char *path, int 
         return diag_fail(diag, STATUS_UNAVAILABLE, "store: %s: no memory", path);
     }
     int64_t synchronous;
-    if (code != SQLITE_OK ||
-        sqlite3_db_config(connection->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, LOOKASIDE_SIZE, LOOKASIDE_SLOTS) !=
-            SQLITE_OK ||
-        sqlite3_busy_timeout(connection->db, BUSY_TIMEOUT_MS) != SQLITE_OK ||
+    if (code != SQLITE_OK || sqlite3_busy_timeout(connection->db, BUSY_TIMEOUT_MS) != SQLITE_OK ||
         sqlite3_db_config(connection->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL) != SQLITE_OK ||
         sqlite3_db_config(connection->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL) != SQLITE_OK ||
         !connection_execute(connection,
