@@ -193,6 +193,8 @@ static size_t plan(struct dispatch_batch *batch, size_t n_read, size_t *ret_seen
             hold_place(batch, job);
             batch->ops[n_jobs++] =
                 (struct store_op){.kind = STORE_UPDATE, .panic = &job->after, .event = &job->event};
+        } else {
+            give_back(batch, job);
         }
     }
     *ret_seen = seen;

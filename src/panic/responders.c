@@ -186,21 +186,37 @@ static enum status prepare_put(struct put *put, const Panic__V1__Responder *resp
     return STATUS_OK;
 }
 
+static enum status check_roster(const struct service *service, const struct rpc_call *call,
+                                const Panic__V1__Responder *responder, struct diag *diag)
+{
+    enum status status =
+        roster_check_put(service->roster, call->identity.tenant, responder->id, responder->simulated);
+    switch (status) {
+    case STATUS_RESOURCE_EXHAUSTED:
+        return diag_fail(
+            diag, status,
+            "responder.id: new, and there are %zu responders, the most there can be: it was not stored",
+            service->config.responders_max);
+    case STATUS_FAILED_PRECONDITION:
+        return diag_fail(diag, status,
+                         "responder.simulated: %s has a panic, and can only be made %s when that is resolved",
+                         responder->id, responder->simulated ? "simulated" : "real");
+    default:
+        return status;
+    }
+}
+
 void service_put_responder(void *ctx, struct rpc_call *call)
 {
     const Panic__V1__PutResponderRequest *request = (const Panic__V1__PutResponderRequest *)call->request;
+    struct service *service = ctx;
     struct diag diag;
     enum status status = check_responder(request->responder, &diag);
+    if (status == STATUS_OK) {
+        status = check_roster(service, call, request->responder, &diag);
+    }
     if (status != STATUS_OK) {
         rpc_call_fail(call, status, "%s", diag.text);
-        return;
-    }
-    struct service *service = ctx;
-    if (!roster_has_room(service->roster, call->identity.tenant, request->responder->id)) {
-        rpc_call_fail(
-            call, STATUS_RESOURCE_EXHAUSTED,
-            "responder.id: new, and there are %zu responders, the most there can be: it was not stored",
-            service->config.responders_max);
         return;
     }
     struct put *put = arena_alloc_zero(&call->arena, sizeof(*put));

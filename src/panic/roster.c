@@ -246,12 +246,19 @@ enum status roster_put(struct roster *roster, const struct store_responder *resp
     return status;
 }
 
-bool roster_has_room(struct roster *roster, const char *tenant, const char *responder_id)
+enum status roster_check_put(struct roster *roster, const char *tenant, const char *responder_id,
+                             bool simulated)
 {
+    enum status status = STATUS_OK;
     pthread_mutex_lock(&roster->lock);
-    bool has_room = roster->responders < roster->responders_max || find(roster, tenant, responder_id) != NULL;
+    const struct entry *entry = find(roster, tenant, responder_id);
+    if (entry == NULL && roster->responders >= roster->responders_max) {
+        status = STATUS_RESOURCE_EXHAUSTED;
+    } else if (entry != NULL && entry->bound && entry->simulated != simulated) {
+        status = STATUS_FAILED_PRECONDITION;
+    }
     pthread_mutex_unlock(&roster->lock);
-    return has_room;
+    return status;
 }
 
 struct loading {

@@ -35,11 +35,13 @@ void roster_free(struct roster *roster);
 MUST_USE enum status roster_load(struct roster *roster, struct store *store);
 
 /*
- * Is the responder known, or room for another one? To be asked before a new one is stored. What is stored
- * already gets its place in any case, so that `responders_max` is passed by as many as are put at that
- * moment.
+ * May the responder be put as a simulated one, or as a real one? To be asked before it is stored.
+ * RESOURCE_EXHAUSTED for a new one when there are responders_max, FAILED_PRECONDITION for one that would turn
+ * from one kind into the other while it has a panic. What is stored already gets its place in any case, so
+ * that `responders_max` is passed by as many as are put at that moment.
  */
-bool roster_has_room(struct roster *roster, const char *tenant, const char *responder_id);
+MUST_USE enum status roster_check_put(struct roster *roster, const char *tenant, const char *responder_id,
+                                      bool simulated);
 
 /*
  * Adds a responder (free) or updates its state and place. RESOURCE_EXHAUSTED when memory is short: the

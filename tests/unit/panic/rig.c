@@ -180,6 +180,14 @@ struct local_call *rig_start_put(struct rig *rig, const char *tenant, const char
     return start_put(rig, tenant, &responder);
 }
 
+struct local_call *rig_start_put_simulated(struct rig *rig, const char *id)
+{
+    Panic__V1__Responder responder = PANIC__V1__RESPONDER__INIT;
+    responder.id = (char *)id;
+    responder.simulated = true;
+    return start_put(rig, RIG_TENANT, &responder);
+}
+
 struct local_call *rig_start_put_at(struct rig *rig, const char *id, double lat, double lng)
 {
     Panic__V1__Location place = PANIC__V1__LOCATION__INIT;

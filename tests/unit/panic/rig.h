@@ -66,6 +66,7 @@ struct local_call *rig_start_get(struct rig *rig, const char *tenant, unsigned n
 struct local_call *rig_start_list(struct rig *rig, int page_size, const char *token);
 struct local_call *rig_start_resolve(struct rig *rig, unsigned n, const char *outcome);
 struct local_call *rig_start_put(struct rig *rig, const char *tenant, const char *id, int state);
+struct local_call *rig_start_put_simulated(struct rig *rig, const char *id);
 struct local_call *rig_start_put_at(struct rig *rig, const char *id, double lat, double lng);
 struct local_call *rig_start_list_responders(struct rig *rig, int page_size, const char *token);
 

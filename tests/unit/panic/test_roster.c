@@ -397,18 +397,23 @@ static void test_nobody_is_taken_twice_however_many_take(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void assert_may_put(struct roster *roster, const char *tenant, const char *id, enum status expected)
+{
+    assert_status(roster_check_put(roster, tenant, id, false), expected);
+}
+
 static void test_there_is_room_until_the_limit_and_always_for_who_is_known(void **state)
 {
     (void)state;
     struct roster *roster;
     assert_ok(roster_new(2, &roster));
-    assert_true(roster_has_room(roster, "acme", "a"));
+    assert_may_put(roster, "acme", "a", STATUS_OK);
     put(roster, "a");
     put(roster, "a");
     put_state(roster, "ecma", "b", OFF);
-    assert_false(roster_has_room(roster, "acme", "b"));
-    assert_true(roster_has_room(roster, "ecma", "b"));
-    assert_true(roster_has_room(roster, "acme", "a"));
+    assert_may_put(roster, "acme", "b", STATUS_RESOURCE_EXHAUSTED);
+    assert_may_put(roster, "ecma", "b", STATUS_OK);
+    assert_may_put(roster, "acme", "a", STATUS_OK);
     /* What is stored already is never turned away. */
     put(roster, "c");
     assert_takes(roster, &nowhere, "a");

@@ -242,6 +242,20 @@ static void test_get_answers_while_a_resolve_is_held(void **state)
     }
 #define TEST_BOTH(name) TEST(name), TEST_WITHOUT_CACHE(name)
 
+static void test_a_responder_with_a_panic_changes_its_kind_when_that_is_resolved(void **state)
+{
+    struct rig *rig = *state;
+    create_and_assign(rig, 1);
+    struct local_call *call = rig_start_put_simulated(rig, "unit");
+    assert_status(local_call_wait(call), STATUS_FAILED_PRECONDITION);
+    assert_non_null(strstr(local_call_message(call), "responder.simulated: unit has a panic"));
+    local_call_free(call);
+    rig_resolve(rig, 1);
+    assert_ok(rig_end(rig_start_put_simulated(rig, "unit")));
+    rig_create(rig, 2);
+    rig_await_stage(rig, RIG_TENANT, 2, STAGE(UNASSIGNED));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +263,7 @@ int main(void)
         TEST(test_without_an_outcome_it_is_resolved),
         TEST_BOTH(test_a_waiting_panic_that_is_resolved_waits_no_more),
         TEST_BOTH(test_the_same_outcome_again_is_a_repeat),
+        TEST_BOTH(test_a_responder_with_a_panic_changes_its_kind_when_that_is_resolved),
         TEST_BOTH(test_another_outcome_is_refused),
         TEST(test_an_outcome_is_taken_up_to_its_bound),
         TEST(test_what_does_not_exist_is_not_found),
