@@ -118,15 +118,22 @@ static void put_service(FILE *page, const struct service *service)
 
 /* ---- store and cache ---- */
 
+static void put_times(FILE *page, const char *name, const char *help, const struct histogram *histogram)
+{
+    exposition_family(page, name, "histogram", help);
+    exposition_histogram(page, name, NULL, histogram);
+}
+
 static void put_store(FILE *page, const struct store_stats *stats)
 {
-    exposition_counter(page, "panicd_store_batches_total", "Transactions committed.",
-                       counter_read(&stats->batches));
-    exposition_counter(page, "panicd_store_operations_total", "Operations in them.",
-                       counter_read(&stats->ops));
-    exposition_family(page, "panicd_store_commit_duration_seconds", "histogram",
-                      "One transaction, from its begin until it is on stable storage.");
-    exposition_histogram(page, "panicd_store_commit_duration_seconds", NULL, &stats->commit_us);
+    exposition_sizes(page, "panicd_store_batch_operations", "Operations that share one transaction.",
+                     &stats->batch_ops);
+    put_times(page, "panicd_store_commit_duration_seconds",
+              "One transaction, from its begin until it is on stable storage.", &stats->batch_us);
+    put_times(page, "panicd_store_sync_duration_seconds",
+              "Of it, writing the log and syncing it to stable storage.", &stats->sync_us);
+    put_times(page, "panicd_store_checkpoint_duration_seconds",
+              "Checkpoints of the log, for which the next transaction waits.", &stats->checkpoint_us);
     exposition_gauge(page, "panicd_store_wal_pages",
                      "Length of the write-ahead log in pages, after the last batch.",
                      atomic_load_explicit(&stats->wal_pages, memory_order_relaxed));

@@ -40,4 +40,7 @@ void exposition_seconds(FILE *page, const char *name, const char *type, const ch
 void exposition_histogram(FILE *page, const char *name, const char *labels,
                           const struct histogram *histogram);
 
+/* A family of one histogram of numbers without a unit, with buckets from 1 to 1024; otherwise the same. */
+void exposition_sizes(FILE *page, const char *name, const char *help, const struct histogram *histogram);
+
 #endif

@@ -6,6 +6,7 @@
  *   sqlite_read.c    statements of the readers, rows into structs
  *   sqlite_due.c     what dispatch asks for: who is due, open or waits
  *   sqlite_feed.c    the feed of changes
+ *   sqlite_ops.c     what a batch writes
  *   sqlite_write.c   batches and checkpoints
  *   sqlite.c         putting these together: open, close, the pool of readers
  */
@@ -224,10 +225,37 @@ enum status sqlite_changes(struct store *store, const char *tenant, const struct
                            uint64_t *ret_last, bool *ret_more);
 enum status sqlite_last_seq(struct store *store, uint64_t *ret_seq);
 
-/* sqlite_write.c */
+/* sqlite_ops.c */
+
+enum write {
+    WRITE_BEGIN,
+    WRITE_COMMIT,
+    WRITE_ROLLBACK,
+    WRITE_CREATE,
+    WRITE_CREATE_MANY,
+    WRITE_SEQ,
+    WRITE_GET,
+    WRITE_UPDATE,
+    WRITE_EXISTS,
+    WRITE_EVENT,
+    WRITE_PUT_RESPONDER,
+    WRITE_BINDING,
+    WRITE_TOTAL,
+    WRITE_LAST_SEQ,
+};
 
 extern const char *const write_statements[];
 extern const size_t write_statements_n;
+
+/* Runs a statement that gives no rows to its end. An SQLite code. */
+int write_run(struct connection *writer, enum write which);
+/*
+ * Begins a transaction and runs the ops that are well-formed, each with its outcome. An SQLite code: after
+ * any but OK the transaction is to be rolled back.
+ */
+int write_ops(struct sqlite_store *sqlite, struct store_op *ops, size_t n);
+
+/* sqlite_write.c */
 
 /* Hooks the writer up with the store, once, before the first batch. */
 MUST_USE enum status writer_start(struct sqlite_store *sqlite, struct diag *diag);

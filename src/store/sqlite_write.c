@@ -1,10 +1,7 @@
 /*
  * Batches and checkpoints, on the one connection that writes.
  *
- * A batch is BEGIN IMMEDIATE, a statement or two per op, COMMIT. Whether an op takes effect is decided by its
- * one write: an insert that does nothing on a taken id, an update whose WHERE has the expected version and
- * which the unique index panic_bound makes do nothing when the responder is bound. Nothing needs undoing, so
- * there is no savepoint; only when a write changed no row is it asked why.
+ * A batch is BEGIN IMMEDIATE, its operations (sqlite_ops.c), COMMIT.
  *
  * Failures. Before the commit nothing has reached the disk as part of a transaction, so a lack of space or
  * memory is rolled back and told as RESOURCE_EXHAUSTED. Within COMMIT, SQLite writes the pages to the log,
@@ -27,7 +24,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "store/copy.h"
 
 #define CHECKPOINT_PAGES 1000
 #define CHECKPOINT_RETRY_PAGES (CHECKPOINT_PAGES / 4)
@@ -43,236 +39,6 @@
 /* More pages than an op changes in all trees, besides those that its content fills. */
 #define OP_PAGES 12
 #define CONTENT_PER_PAGE 4000
-
-enum write {
-    WRITE_BEGIN,
-    WRITE_COMMIT,
-    WRITE_ROLLBACK,
-    WRITE_CREATE,
-    WRITE_GET,
-    WRITE_UPDATE,
-    WRITE_EXISTS,
-    WRITE_EVENT,
-    WRITE_PUT_RESPONDER,
-    WRITE_BINDING,
-    WRITE_TOTAL,
-    WRITE_LAST_SEQ,
-};
-
-/* ?1 to ?14 of UPDATE are bound by bind_update(), those of CREATE by bind_create(). */
-const char *const write_statements[] = {
-    [WRITE_BEGIN] = "BEGIN IMMEDIATE",
-    [WRITE_COMMIT] = "COMMIT",
-    [WRITE_ROLLBACK] = "ROLLBACK",
-    [WRITE_CREATE] =
-        "INSERT INTO panic (seq, tenant, id, version, status, stage, waiting, attempts, create_us, update_us,"
-        " next_action_us, responder, assigned, assign_us, distance_m, outcome, content)"
-        " VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?8, ?9, NULL, 0, 0, 0, NULL, ?10)"
-        " ON CONFLICT (tenant, id) DO NOTHING",
-    [WRITE_GET] = "SELECT " PANIC_COLUMNS " FROM panic WHERE tenant = ?1 AND id = ?2",
-    [WRITE_UPDATE] =
-        "UPDATE OR IGNORE panic SET version = ?1, status = ?2, stage = ?3, waiting = ?4, attempts = ?5,"
-        " update_us = ?6, next_action_us = ?7, responder = ?8, assigned = ?9, assign_us = ?10,"
-        " distance_m = ?11, outcome = ?12 WHERE tenant = ?13 AND id = ?14 AND version = ?1 - 1",
-    [WRITE_EXISTS] = "SELECT 1 FROM panic WHERE tenant = ?1 AND id = ?2",
-    [WRITE_EVENT] = "INSERT INTO event (seq, tenant, panic_id, version, at_us, type, actor, from_stage,"
-                    " to_stage) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    [WRITE_PUT_RESPONDER] = "INSERT INTO responder (tenant, id, state, lat, lng, update_us, content)"
-                            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (tenant, id) DO UPDATE SET"
-                            " state = ?3, lat = ?4, lng = ?5, update_us = ?6, content = ?7",
-    [WRITE_BINDING] = "SELECT id FROM panic WHERE tenant = ?1 AND responder = ?2 AND assigned = 1",
-    [WRITE_TOTAL] = "UPDATE total SET panics = panics + ?1",
-    [WRITE_LAST_SEQ] = "SELECT max((SELECT ifnull(max(seq), 0) FROM panic),"
-                       " (SELECT ifnull(max(seq), 0) FROM event))",
-};
-const size_t write_statements_n = sizeof(write_statements) / sizeof(write_statements[0]);
-
-/* Runs a statement that gives no rows to its end. An SQLite code. */
-static int run(struct connection *writer, enum write which)
-{
-    sqlite3_step(writer->statements[which]);
-    return sqlite3_reset(writer->statements[which]);
-}
-
-static void bind_time(sqlite3_stmt *statement, int index, int64_t time_us)
-{
-    if (time_us != 0) {
-        sqlite3_bind_int64(statement, index, time_us);
-    } else {
-        sqlite3_bind_null(statement, index);
-    }
-}
-
-static void bind_update(sqlite3_stmt *statement, const struct store_panic *panic)
-{
-    sqlite3_bind_int64(statement, 1, (sqlite3_int64)panic->version);
-    sqlite3_bind_int(statement, 2, panic->status);
-    sqlite3_bind_int(statement, 3, panic->stage);
-    sqlite3_bind_int(statement, 4, panic->waiting);
-    sqlite3_bind_int64(statement, 5, panic->attempts);
-    sqlite3_bind_int64(statement, 6, panic->update_time_us);
-    bind_time(statement, 7, panic->next_action_at_us);
-    bind_text(statement, 8, panic->responder_id);
-    sqlite3_bind_int(statement, 9, panic->assigned);
-    sqlite3_bind_int64(statement, 10, panic->assign_time_us);
-    sqlite3_bind_double(statement, 11, panic->distance_m);
-    bind_text(statement, 12, panic->outcome);
-    bind_text(statement, 13, panic->tenant);
-    bind_id(statement, 14, &panic->id);
-}
-
-static void bind_create(sqlite3_stmt *statement, const struct store_panic *panic, int64_t seq)
-{
-    sqlite3_bind_int64(statement, 1, seq);
-    bind_text(statement, 2, panic->tenant);
-    bind_id(statement, 3, &panic->id);
-    sqlite3_bind_int(statement, 4, panic->status);
-    sqlite3_bind_int(statement, 5, panic->stage);
-    sqlite3_bind_int(statement, 6, panic->waiting);
-    sqlite3_bind_int64(statement, 7, panic->attempts);
-    sqlite3_bind_int64(statement, 8, panic->create_time_us);
-    bind_time(statement, 9, panic->next_action_at_us);
-    bind_bytes(statement, 10, &panic->content);
-}
-
-/* The outcome of a create whose id is taken. */
-static enum status compare_existing(sqlite3_stmt *row, struct store_op *op)
-{
-    const struct bytes stored = {.data = sqlite3_column_blob(row, PANIC_COLUMN_CONTENT),
-                                 .length = (size_t)sqlite3_column_bytes(row, PANIC_COLUMN_CONTENT)};
-    if (stored.data == NULL && stored.length > 0) {
-        return STATUS_RESOURCE_EXHAUSTED;
-    }
-    if (!bytes_equal(&stored, &op->panic->content)) {
-        return STATUS_ALREADY_EXISTS;
-    }
-    const char *tenant = arena_copy(op->arena, op->panic->tenant, strlen(op->panic->tenant));
-    if (tenant == NULL || !decode_panic(row, op->arena, tenant, &op->existing)) {
-        return STATUS_RESOURCE_EXHAUSTED;
-    }
-    op->replayed = true;
-    return STATUS_OK;
-}
-
-static int run_create(struct sqlite_store *sqlite, struct store_op *op, int64_t *created)
-{
-    struct connection *writer = &sqlite->writer;
-    bind_create(writer->statements[WRITE_CREATE], op->panic, sqlite->next_seq);
-    int code = run(writer, WRITE_CREATE);
-    if (code != SQLITE_OK) {
-        return code;
-    }
-    if (sqlite3_changes(writer->db) == 1) {
-        sqlite->next_seq++;
-        ++*created;
-        return SQLITE_OK;
-    }
-    sqlite3_stmt *get = writer->statements[WRITE_GET];
-    bind_text(get, 1, op->panic->tenant);
-    bind_id(get, 2, &op->panic->id);
-    if (sqlite3_step(get) == SQLITE_ROW) {
-        op->outcome = compare_existing(get, op);
-    }
-    return sqlite3_reset(get);
-}
-
-static int run_event(struct sqlite_store *sqlite, const struct store_panic *panic,
-                     const struct store_event *event)
-{
-    sqlite3_stmt *statement = sqlite->writer.statements[WRITE_EVENT];
-    sqlite3_bind_int64(statement, 1, sqlite->next_seq++);
-    bind_text(statement, 2, panic->tenant);
-    bind_id(statement, 3, &panic->id);
-    sqlite3_bind_int64(statement, 4, (sqlite3_int64)panic->version);
-    sqlite3_bind_int64(statement, 5, event->at_us);
-    bind_text(statement, 6, event->type);
-    bind_text(statement, 7, event->actor);
-    sqlite3_bind_int(statement, 8, event->from_stage);
-    sqlite3_bind_int(statement, 9, event->to_stage);
-    return run(&sqlite->writer, WRITE_EVENT);
-}
-
-static int run_update(struct sqlite_store *sqlite, struct store_op *op)
-{
-    struct connection *writer = &sqlite->writer;
-    bind_update(writer->statements[WRITE_UPDATE], op->panic);
-    int code = run(writer, WRITE_UPDATE);
-    if (code != SQLITE_OK) {
-        return code;
-    }
-    if (sqlite3_changes(writer->db) == 1) {
-        return op->event != NULL ? run_event(sqlite, op->panic, op->event) : SQLITE_OK;
-    }
-    sqlite3_stmt *exists = writer->statements[WRITE_EXISTS];
-    bind_text(exists, 1, op->panic->tenant);
-    bind_id(exists, 2, &op->panic->id);
-    op->outcome = sqlite3_step(exists) == SQLITE_ROW ? STATUS_ABORTED : STATUS_NOT_FOUND;
-    return sqlite3_reset(exists);
-}
-
-static int read_binding(struct connection *writer, const struct store_responder *responder, struct id *ret_id)
-{
-    sqlite3_stmt *statement = writer->statements[WRITE_BINDING];
-    bind_text(statement, 1, responder->tenant);
-    bind_text(statement, 2, responder->id);
-    *ret_id = sqlite3_step(statement) == SQLITE_ROW ? decode_id(statement, 0) : (struct id){0};
-    return sqlite3_reset(statement);
-}
-
-static int run_put_responder(struct connection *writer, struct store_op *op)
-{
-    const struct store_responder *responder = op->responder;
-    if (!responder_copy_out(op->arena, responder, &op->existing_responder)) {
-        op->outcome = STATUS_RESOURCE_EXHAUSTED;
-        return SQLITE_OK;
-    }
-    sqlite3_stmt *statement = writer->statements[WRITE_PUT_RESPONDER];
-    bind_text(statement, 1, responder->tenant);
-    bind_text(statement, 2, responder->id);
-    sqlite3_bind_int(statement, 3, responder->state);
-    if (responder->location.known) {
-        sqlite3_bind_double(statement, 4, responder->location.lat);
-        sqlite3_bind_double(statement, 5, responder->location.lng);
-    } else {
-        sqlite3_bind_null(statement, 4);
-        sqlite3_bind_null(statement, 5);
-    }
-    sqlite3_bind_int64(statement, 6, responder->update_time_us);
-    bind_bytes(statement, 7, &responder->content);
-    int code = run(writer, WRITE_PUT_RESPONDER);
-    return code == SQLITE_OK ? read_binding(writer, responder, &op->existing_responder.panic_id) : code;
-}
-
-static int run_op(struct sqlite_store *sqlite, struct store_op *op, int64_t *created)
-{
-    if (op->outcome != STATUS_OK) {
-        return SQLITE_OK;
-    }
-    switch (op->kind) {
-    case STORE_CREATE:
-        return run_create(sqlite, op, created);
-    case STORE_UPDATE:
-        return run_update(sqlite, op);
-    case STORE_PUT_RESPONDER:
-        return run_put_responder(&sqlite->writer, op);
-    }
-    return SQLITE_MISUSE;
-}
-
-static int run_ops(struct sqlite_store *sqlite, struct store_op *ops, size_t n)
-{
-    struct connection *writer = &sqlite->writer;
-    int64_t created = 0;
-    int code = run(writer, WRITE_BEGIN);
-    for (size_t i = 0; i < n && code == SQLITE_OK; i++) {
-        code = run_op(sqlite, &ops[i], &created);
-    }
-    if (code == SQLITE_OK && created > 0) {
-        sqlite3_bind_int64(writer->statements[WRITE_TOTAL], 1, created);
-        code = run(writer, WRITE_TOTAL);
-    }
-    return code;
-}
 
 static uint64_t content_pages(const struct store_op *op)
 {
@@ -362,7 +128,7 @@ static enum status roll_back(struct sqlite_store *sqlite, const char *step, int 
     struct connection *writer = &sqlite->writer;
     bool clean = is_clean_failure(code, system_error, committing);
     /* Some failures have rolled back already. */
-    if (sqlite3_get_autocommit(writer->db) == 0 && run(writer, WRITE_ROLLBACK) != SQLITE_OK) {
+    if (sqlite3_get_autocommit(writer->db) == 0 && write_run(writer, WRITE_ROLLBACK) != SQLITE_OK) {
         clean = false;
     }
     return fail(sqlite, &sqlite->write_trouble, step, code, system_error, clean);
@@ -370,9 +136,11 @@ static enum status roll_back(struct sqlite_store *sqlite, const char *step, int 
 
 static enum status checkpoint(struct sqlite_store *sqlite, int mode)
 {
+    int64_t start_us = monotonic_us();
     errno = 0;
     int code = sqlite3_wal_checkpoint_v2(sqlite->writer.db, NULL, mode, NULL, NULL);
     int system_error = errno;
+    histogram_record(&sqlite->store.stats.checkpoint_us, (uint64_t)(monotonic_us() - start_us));
     if (code == SQLITE_OK || code == SQLITE_BUSY) {
         sqlite->checkpoint_at = sqlite->wal_pages + CHECKPOINT_RETRY_PAGES;
         note_success(&sqlite->checkpoint_trouble, "checkpoint");
@@ -393,15 +161,17 @@ static enum status apply_locked(struct sqlite_store *sqlite, struct store_op *op
         return fail(sqlite, &sqlite->write_trouble, "reserve", code, system_error,
                     is_clean_failure(code, system_error, false));
     }
-    code = run_ops(sqlite, ops, n);
+    code = write_ops(sqlite, ops, n);
     if (code != SQLITE_OK) {
         return roll_back(sqlite, "apply", code, false);
     }
+    int64_t start_us = monotonic_us();
     errno = 0;
-    code = run(&sqlite->writer, WRITE_COMMIT);
+    code = write_run(&sqlite->writer, WRITE_COMMIT);
     if (code != SQLITE_OK) {
         return roll_back(sqlite, "commit", code, true);
     }
+    histogram_record(&sqlite->store.stats.sync_us, (uint64_t)(monotonic_us() - start_us));
     note_success(&sqlite->write_trouble, "batch");
     enum status status = STATUS_OK;
     if (sqlite->wal_pages >= sqlite->checkpoint_at) {

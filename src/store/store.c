@@ -110,9 +110,8 @@ enum status store_apply(struct store *store, struct store_op *ops, size_t n)
     int64_t start_us = monotonic_us();
     enum status status = store->ops->apply(store, ops, n);
     if (status == STATUS_OK) {
-        histogram_record(&store->stats.commit_us, (uint64_t)(monotonic_us() - start_us));
-        counter_add(&store->stats.batches, 1);
-        counter_add(&store->stats.ops, n);
+        histogram_record(&store->stats.batch_us, (uint64_t)(monotonic_us() - start_us));
+        histogram_record(&store->stats.batch_ops, n);
     }
     return status;
 }

@@ -197,10 +197,14 @@ struct store_counts {
 
 /* Written by the store, read by anybody. */
 struct store_stats {
-    struct counter batches;
-    struct counter ops;
+    /* How many operations a batch has. */
+    struct histogram batch_ops;
     /* Whole batches, from the call to stable storage. */
-    struct histogram commit_us;
+    struct histogram batch_us;
+    /* Of these, SQLite's COMMIT: the log is written and synced. Nothing for memory. */
+    struct histogram sync_us;
+    /* Checkpoints, for which the next batch waits. Nothing for memory. */
+    struct histogram checkpoint_us;
     /* Length of SQLite's write-ahead log in pages after the last batch; 0 for memory. */
     _Atomic uint64_t wal_pages;
 };

@@ -262,6 +262,29 @@ static void test_buckets_are_cumulative_and_end_with_infinity(void **state)
     free(page);
 }
 
+static void test_sizes_have_no_unit(void **state)
+{
+    (void)state;
+    struct histogram histogram = {0};
+    char *page = NULL;
+    size_t length = 0;
+    histogram_record(&histogram, 1);
+    histogram_record(&histogram, 200);
+    histogram_record(&histogram, 5000);
+    FILE *file = open_memstream(&page, &length);
+    assert_non_null(file);
+    exposition_sizes(file, "t_items", "Items.", &histogram);
+    fclose(file);
+    assert_true(scrape_value(page, "t_items_bucket{le=\"1\"}") == 1);
+    assert_true(scrape_value(page, "t_items_bucket{le=\"128\"}") == 1);
+    assert_true(scrape_value(page, "t_items_bucket{le=\"256\"}") == 2);
+    assert_true(scrape_value(page, "t_items_bucket{le=\"1024\"}") == 2);
+    assert_true(scrape_value(page, "t_items_bucket{le=\"+Inf\"}") == 3);
+    assert_true(scrape_value(page, "t_items_sum") == 5201);
+    assert_true(scrape_value(page, "t_items_count") == 3);
+    free(page);
+}
+
 static void test_labels_stand_before_the_bound(void **state)
 {
     (void)state;
@@ -326,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_connections_that_are_too_many_are_counted),
         cmocka_unit_test(test_head_has_the_length_and_other_methods_are_refused),
         cmocka_unit_test(test_buckets_are_cumulative_and_end_with_infinity),
+        cmocka_unit_test(test_sizes_have_no_unit),
         cmocka_unit_test(test_labels_stand_before_the_bound),
         cmocka_unit_test(test_sum_keeps_its_last_digit),
         cmocka_unit_test(test_histogram_that_is_being_written_to_stays_consistent),

@@ -255,9 +255,10 @@ static void test_stats_count_batches_and_ops(void **state)
     struct fixture *fixture = *state;
     create_many(fixture, 3);
     create_many(fixture, 2);
-    assert_int_equal(counter_read(&fixture->store->stats.batches), 2);
-    assert_int_equal(counter_read(&fixture->store->stats.ops), 5);
-    assert_int_equal(fixture->store->stats.commit_us.count, 2);
+    const struct store_stats *stats = &fixture->store->stats;
+    assert_int_equal(stats->batch_ops.count, 2);
+    assert_int_equal(stats->batch_ops.sum, 5);
+    assert_int_equal(stats->batch_us.count, 2);
 }
 
 #define PAIRS 200

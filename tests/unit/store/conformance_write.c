@@ -134,6 +134,41 @@ static void test_duplicates_within_one_batch(void **state)
     assert_status(ops[2].outcome, STATUS_ALREADY_EXISTS);
 }
 
+/* More creates than share a statement, among them a repeat, a taken id and a duplicate of their own. */
+static void test_taken_ids_among_many_creates(void **state)
+{
+    enum { N = 40, REPEAT = 3, TAKEN = 20, FIRST = 24, SECOND = 25 };
+    struct fixture *fixture = *state;
+    struct store_panic panics[N];
+    struct store_op ops[N];
+    for (unsigned i = 0; i < N; i++) {
+        panics[i] = panic_of(i + 1);
+        ops[i] = create_op(fixture, &panics[i]);
+    }
+    assert_status(create(fixture, &panics[REPEAT]), STATUS_OK);
+    struct store_panic taken = panic_of(1000);
+    taken.id = panics[TAKEN].id;
+    assert_status(create(fixture, &taken), STATUS_OK);
+    ops[SECOND] = create_op(fixture, &panics[FIRST]);
+
+    assert_ok(store_apply(fixture->store, ops, N));
+    for (unsigned i = 0; i < N; i++) {
+        assert_status(ops[i].outcome, i == TAKEN ? STATUS_ALREADY_EXISTS : STATUS_OK);
+        assert_int_equal(ops[i].replayed, i == REPEAT || i == SECOND);
+    }
+    assert_panic_equal(&ops[REPEAT].existing, &panics[REPEAT]);
+    assert_panic_equal(&ops[SECOND].existing, &panics[FIRST]);
+    for (unsigned i = 0; i < N; i++) {
+        if (i != SECOND) {
+            struct store_panic got = stored(fixture, &panics[i].id);
+            assert_panic_equal(&got, i == TAKEN ? &taken : &panics[i]);
+        }
+    }
+    struct store_counts counts;
+    assert_ok(store_counts(fixture->store, 0, &counts));
+    assert_int_equal(counts.panics, N - 1);
+}
+
 static void test_replay_without_room_in_the_arena_is_resource_exhausted(void **state)
 {
     struct fixture *fixture = *state;
@@ -488,6 +523,7 @@ int run_write_conformance(void)
         FOR_EACH_STORE(test_first_create_is_no_replay),
         FOR_EACH_STORE(test_create_of_other_content_already_exists_and_changes_nothing),
         FOR_EACH_STORE(test_duplicates_within_one_batch),
+        FOR_EACH_STORE(test_taken_ids_among_many_creates),
         FOR_EACH_STORE(test_replay_without_room_in_the_arena_is_resource_exhausted),
         FOR_EACH_STORE(test_same_id_of_another_tenant_is_another_panic),
         FOR_EACH_STORE(test_update_replaces_the_mutable_part_only),
