@@ -46,9 +46,9 @@ unescape() { printf '%b' "$(sed -e 's/\\"/"/g' -e "s/\\\\'/'/g" -e 's/\\\([0-3][
 
 # call METHOD PAYLOAD_FILE RESPONSE_TEXT_FILE
 call() {
-    printf 'method: "%s" payload: "%s" timeout_ms: 5000' "$1" "$(escape <"$folder/$2")" |
+    printf 'method: "%s" payload: "%s" timeout_ms: 20000' "$1" "$(escape <"$folder/$2")" |
         encode rpc.v1.Request rpc/v1/rpc.proto >"$folder/request.bin"
-    nngcat --req0 --dial "$url" --file "$folder/request.bin" --raw --recv-timeout 10 --send-timeout 10 >"$folder/response.bin"
+    nngcat --req0 --dial "$url" --file "$folder/request.bin" --raw --recv-timeout 30 --send-timeout 30 >"$folder/response.bin"
     decode rpc.v1.Response rpc/v1/rpc.proto <"$folder/response.bin" >"$folder/$3"
 }
 
