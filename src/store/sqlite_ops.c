@@ -122,16 +122,21 @@ static enum status compare_existing(sqlite3_stmt *row, struct store_op *op)
     return STATUS_OK;
 }
 
-/* For a create that inserted nothing. */
+/*
+ * For a create that inserted nothing. Were its id not there either, an OK would acknowledge what is not
+ * stored: then the file, or SQLite, is not to be trusted with the batch.
+ */
 static int find_existing(struct connection *writer, struct store_op *op)
 {
     sqlite3_stmt *get = writer->statements[WRITE_GET];
     bind_text(get, 1, op->panic->tenant);
     bind_id(get, 2, &op->panic->id);
-    if (sqlite3_step(get) == SQLITE_ROW) {
+    bool found = sqlite3_step(get) == SQLITE_ROW;
+    if (found) {
         op->outcome = compare_existing(get, op);
     }
-    return sqlite3_reset(get);
+    int code = sqlite3_reset(get);
+    return code == SQLITE_OK && !found ? SQLITE_CORRUPT : code;
 }
 
 static int run_create(struct sqlite_store *sqlite, struct store_op *op, int64_t *created)

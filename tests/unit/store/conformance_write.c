@@ -164,6 +164,10 @@ static void test_taken_ids_among_many_creates(void **state)
             assert_panic_equal(&got, i == TAKEN ? &taken : &panics[i]);
         }
     }
+    assert_ok(store_apply(fixture->store, ops, N));
+    for (unsigned i = 0; i < N; i++) {
+        assert_int_equal(ops[i].replayed, i != TAKEN);
+    }
     struct store_counts counts;
     assert_ok(store_counts(fixture->store, 0, &counts));
     assert_int_equal(counts.panics, N - 1);
