@@ -5,9 +5,9 @@
  * choose ids and must not be able to aim them all at one bucket. The top bits choose the shard, the low bits
  * the bucket.
  *
- * Entries are never changed in place but for their marks and pins: a put makes a new entry, outside the lock,
- * and swaps it in. Nobody keeps a pointer to an entry beyond the lock (a pin goes by key), so the old one is
- * freed at once.
+ * A put makes a new entry, outside the lock, and swaps it in. Nobody keeps a pointer to an entry beyond the
+ * lock (a pin goes by key), so the old one is freed at once. A placeholder is written over in its entry by
+ * content that is as long, which is what most creations end with.
  *
  * Invariants: an entry without content, or with version 0, has pins. A pinned entry's version never falls: a
  * newer content that cannot be kept (no memory, too long) leaves its version behind in the place of the old
@@ -291,6 +291,22 @@ enum status cache_pin(struct cache *cache, const void *key, size_t key_length, c
     return STATUS_OK;
 }
 
+/* One pin goes; the entry may go with it. */
+static void let_go(const struct cache *cache, struct table *table, struct entry *entry, bool creation,
+                   int64_t now_us)
+{
+    entry->creations -= creation;
+    if (entry->creations == 0 && entry->version == 0) {
+        entry->has_content = false;
+    }
+    bool is_last = entry->pins == 1;
+    if (is_last && (!entry->has_content || is_over(cache, entry, now_us))) {
+        table_remove(table, entry);
+    } else {
+        table_unpin(table, entry);
+    }
+}
+
 static void unpin(struct cache *cache, const void *key, size_t key_length, bool creation)
 {
     struct cache_key wanted = make_key(cache, key, key_length);
@@ -298,16 +314,7 @@ static void unpin(struct cache *cache, const void *key, size_t key_length, bool 
     struct shard *shard = lock_shard(cache, &wanted);
     struct entry *entry = table_find(&shard->table, &wanted);
     assert(entry != NULL && (creation ? entry->creations > 0 : entry->pins > entry->creations));
-    entry->creations -= creation;
-    if (entry->creations == 0 && entry->version == 0) {
-        entry->has_content = false;
-    }
-    bool is_last = entry->pins == 1;
-    if (is_last && (!entry->has_content || is_over(cache, entry, now_us))) {
-        table_remove(&shard->table, entry);
-    } else {
-        table_unpin(&shard->table, entry);
-    }
+    let_go(cache, &shard->table, entry, creation, now_us);
     pthread_mutex_unlock(&shard->lock);
 }
 
@@ -319,6 +326,47 @@ void cache_unpin(struct cache *cache, const void *key, size_t key_length)
 void cache_unpin_placeholder(struct cache *cache, const void *key, size_t key_length)
 {
     unpin(cache, key, key_length, true);
+}
+
+/* A pinned entry's new content; the entry that has it, or what is left when it cannot be kept. */
+static struct entry *settle(struct table *table, struct entry *old, const struct cache_key *key,
+                            const struct cache_value *content, int64_t now_us)
+{
+    if (content->length == old->value_length) {
+        entry_overwrite(old, content->bytes);
+        old->version = content->version;
+        old->put_us = now_us;
+        old->has_content = true;
+        return old;
+    }
+    struct entry *fresh = content->length <= CACHE_VALUE_MAX
+                              ? new_content(key, content->version, content->bytes, content->length, now_us)
+                              : NULL;
+    if (fresh == NULL) {
+        outdate(table, old, content->version);
+        return old;
+    }
+    bool added = replace(table, old, fresh);
+    assert(added);
+    return fresh;
+}
+
+void cache_settle(struct cache *cache, const void *key, size_t key_length, uint64_t version,
+                  const void *value, size_t length)
+{
+    const struct cache_value content = {.version = version, .bytes = value, .length = length};
+    struct cache_key wanted = make_key(cache, key, key_length);
+    int64_t now_us = cache->now_us();
+    struct shard *shard = lock_shard(cache, &wanted);
+    struct entry *entry = table_find(&shard->table, &wanted);
+    assert(entry != NULL && entry->creations > 0);
+    if (version > entry->version) {
+        entry = settle(&shard->table, entry, &wanted, &content, now_us);
+    } else {
+        shard->stale_puts++;
+    }
+    let_go(cache, &shard->table, entry, true, now_us);
+    pthread_mutex_unlock(&shard->lock);
 }
 
 struct cache_stats cache_stats(const struct cache *cache)

@@ -15,12 +15,12 @@
  *     version is put meanwhile, it stays, and the reader's own put is refused as old. A writer does the same
  *     around its commit. If all who put a key pin it before they read or commit, the versions that
  *     cache_get gives for it never fall.
- * Every cache_pin is matched by one cache_unpin, or by one cache_unpin_placeholder if it brought a
- * placeholder. A placeholder is readable until the last pin that brought one for its key goes: it says that a
- * creation is under way (not that the store has nothing: the repeat of an old creation, whose entry is long
- * evicted, brings one too). When the last pin of all goes, an entry without content goes with it, and so does
- * one whose time is over. The number of pins at a time is the caller's to bound (panicd: one per RPC call at
- * most).
+ * Every cache_pin is matched by one cache_unpin, or by one cache_unpin_placeholder or cache_settle if it
+ * brought a placeholder. A placeholder is readable until the last pin that brought one for its key goes: it
+ * says that a creation is under way (not that the store has nothing: the repeat of an old creation, whose
+ * entry is long evicted, brings one too). When the last pin of all goes, an entry without content goes with
+ * it, and so does one whose time is over. The number of pins at a time is the caller's to bound (panicd: one
+ * per RPC call at most).
  *
  * Time to live: counted from the put (or from the pin that brought the placeholder), not from the last read.
  *
@@ -119,6 +119,13 @@ MUST_USE enum status cache_pin(struct cache *cache, const void *key, size_t key_
 /* Takes back one pin, without or with a placeholder. It is a programmer's error if there is none. */
 void cache_unpin(struct cache *cache, const void *key, size_t key_length);
 void cache_unpin_placeholder(struct cache *cache, const void *key, size_t key_length);
+
+/*
+ * cache_put and cache_unpin_placeholder in one, for the end of a creation. If the value is as long as the
+ * placeholder was, it needs no memory.
+ */
+void cache_settle(struct cache *cache, const void *key, size_t key_length, uint64_t version,
+                  const void *value, size_t length);
 
 /* Summed up shard by shard: exact only while nothing else runs. */
 struct cache_stats cache_stats(const struct cache *cache);

@@ -51,6 +51,13 @@ struct entry *entry_new(const struct cache_key *key, const void *value, size_t l
     return entry;
 }
 
+void entry_overwrite(struct entry *entry, const void *value)
+{
+    if (entry->value_length > 0) {
+        memcpy(entry->bytes + entry->key_length, value, entry->value_length);
+    }
+}
+
 enum status table_init(struct table *table, size_t bytes_max)
 {
     size_t n_buckets = BUCKETS_MIN;

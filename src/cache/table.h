@@ -61,6 +61,9 @@ void table_release(struct table *table);
 /* A copy of key and value in one piece, owned by the caller until it is added; NULL when memory is short. */
 struct entry *entry_new(const struct cache_key *key, const void *value, size_t length);
 
+/* Another value of the same length. */
+void entry_overwrite(struct entry *entry, const void *value);
+
 struct entry *table_find(const struct table *table, const struct cache_key *key);
 
 /*

@@ -53,8 +53,7 @@ static void finish_replay(struct create *create, const struct store_op *op)
 {
     struct service *service = create->service;
     struct view_packed packed = view_pack_row(&op->existing, rest_max(create), &create->write.call->arena);
-    view_cache_put(service->config.cache, &op->existing, &packed);
-    view_cache_end_creation(service->config.cache, &create->key);
+    view_cache_settle(service->config.cache, &create->key, &packed, op->existing.version);
     reply_created(create, &packed, true);
 }
 
@@ -62,8 +61,7 @@ static void finish_create(struct create *create)
 {
     struct service *service = create->service;
     view_set_stored(&create->packed, create->row.version);
-    view_cache_put(service->config.cache, &create->row, &create->packed);
-    view_cache_end_creation(service->config.cache, &create->key);
+    view_cache_settle(service->config.cache, &create->key, &create->packed, create->row.version);
     /*
      * A panic stored as waiting needs a hint only if a responder has come since: one that comes from now on
      * finds it in the store. The hint goes before the answer, after which the call's arena belongs to
@@ -113,7 +111,7 @@ static enum status prepare_create(struct create *create, const struct id *id)
     }
     placeholder->durable = false;
     placeholder->version = 0;
-    create->packed = view_pack(placeholder, rest_max(create), &call->arena);
+    create->packed = view_pack_placeholder(placeholder, rest_max(create), &call->arena);
     if (create->packed.data == NULL) {
         return STATUS_RESOURCE_EXHAUSTED;
     }

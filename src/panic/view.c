@@ -134,13 +134,30 @@ struct view_packed view_pack_row(const struct store_panic *row, size_t rest_max,
     return panic != NULL ? view_pack(panic, rest_max, arena) : (struct view_packed){0};
 }
 
+static void append_stored(struct view_packed *packed, bool durable, uint64_t version)
+{
+    assert(room_behind(packed) >= STORED_FIELDS_MAX);
+    uint8_t *at = packed->data + packed->length;
+    at = encode_any_number(at, PANIC_DURABLE, durable);
+    at = encode_any_number(at, PANIC_VERSION, version);
+    packed->length = (size_t)(at - packed->data);
+}
+
+struct view_packed view_pack_placeholder(const Panic__V1__Panic *panic, size_t rest_max, struct arena *arena)
+{
+    assert(!panic->durable && panic->version == 0);
+    struct view_packed packed = view_pack(panic, rest_max, arena);
+    packed.unstored_length = packed.length;
+    if (packed.data != NULL) {
+        append_stored(&packed, false, 0);
+    }
+    return packed;
+}
+
 void view_set_stored(struct view_packed *placeholder, uint64_t version)
 {
-    assert(room_behind(placeholder) >= STORED_FIELDS_MAX);
-    uint8_t *at = placeholder->data + placeholder->length;
-    at = encode_number(at, PANIC_DURABLE, true);
-    at = encode_number(at, PANIC_VERSION, version);
-    placeholder->length = (size_t)(at - placeholder->data);
+    placeholder->length = placeholder->unstored_length;
+    append_stored(placeholder, true, version);
 }
 
 bool view_reply(struct rpc_call *call, const struct view_packed *panic, const ProtobufCMessage *rest)
@@ -195,6 +212,17 @@ enum status view_cache_pin(struct cache *cache, const struct view_key *key,
                            const struct view_packed *placeholder)
 {
     return cache_pin(cache, key->bytes, key->length, placeholder->data, placeholder->length);
+}
+
+void view_cache_settle(struct cache *cache, const struct view_key *key, const struct view_packed *panic,
+                       uint64_t version)
+{
+    if (panic->data != NULL) {
+        cache_settle(cache, key->bytes, key->length, version, panic->data, panic->length);
+    } else {
+        cache_outdate(cache, key->bytes, key->length, version);
+        cache_unpin_placeholder(cache, key->bytes, key->length);
+    }
 }
 
 void view_cache_end_creation(struct cache *cache, const struct view_key *key)

@@ -39,6 +39,8 @@ struct view_packed {
     size_t length;
     /* Of the room behind, which is for view_set_stored() and the other fields of the response. */
     const uint8_t *end;
+    /* Of a placeholder, without the fields that view_set_stored() sets. */
+    size_t unstored_length;
 };
 
 /* `rest_max`: size of the longest rest that view_reply() will be given. */
@@ -48,9 +50,14 @@ struct view_packed view_pack(const Panic__V1__Panic *panic, size_t rest_max, str
 struct view_packed view_pack_row(const struct store_panic *row, size_t rest_max, struct arena *arena);
 
 /*
- * Makes a placeholder (a panic that view_pack() packed as not durable, version 0) the panic as it is stored.
- * The two fields are not in a placeholder, so they are only put behind: the panic is packed once for the
- * placeholder, the cache and the answer.
+ * A panic that is not durable, version 0, as it is read until it is stored. It has these two fields although
+ * they are zero, so that the stored panic is as long and takes its place in the cache.
+ */
+struct view_packed view_pack_placeholder(const Panic__V1__Panic *panic, size_t rest_max, struct arena *arena);
+
+/*
+ * Makes a placeholder the panic as it is stored: a panic is packed once for the placeholder, the cache and
+ * the answer.
  */
 void view_set_stored(struct view_packed *placeholder, uint64_t version);
 
@@ -69,6 +76,10 @@ void view_cache_put(struct cache *cache, const struct store_panic *row, const st
 /* Pins the panic's place with a placeholder until the creation ends; see cache.h. */
 MUST_USE enum status view_cache_pin(struct cache *cache, const struct view_key *key,
                                     const struct view_packed *placeholder);
+/* Ends it with the panic as it is stored, under its version; without data, at least nothing older stays. */
+void view_cache_settle(struct cache *cache, const struct view_key *key, const struct view_packed *panic,
+                       uint64_t version);
+/* Ends it with nothing stored. */
 void view_cache_end_creation(struct cache *cache, const struct view_key *key);
 
 /*

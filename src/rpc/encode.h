@@ -37,14 +37,16 @@ static inline size_t encode_number_size(uint64_t value)
     return value > 0 ? 1 + encode_varint_size(value) : 0;
 }
 
-/* Any of the integer types but sint, and bool. */
-static inline uint8_t *encode_number(uint8_t *at, unsigned field, uint64_t value)
+/* Any of the integer types but sint, and bool; written also for 0. */
+static inline uint8_t *encode_any_number(uint8_t *at, unsigned field, uint64_t value)
 {
-    if (value == 0) {
-        return at;
-    }
     *at++ = (uint8_t)(field << 3);
     return encode_varint(at, value);
+}
+
+static inline uint8_t *encode_number(uint8_t *at, unsigned field, uint64_t value)
+{
+    return value > 0 ? encode_any_number(at, field, value) : at;
 }
 
 /* The head of a string, bytes or message field whose `length` bytes are to follow; written also for 0. */

@@ -63,6 +63,11 @@ static inline void unpin_placeholder(struct cache *cache, const char *key)
     cache_unpin_placeholder(cache, key, strlen(key));
 }
 
+static inline void settle(struct cache *cache, const char *key, uint64_t version, const char *text)
+{
+    cache_settle(cache, key, strlen(key), version, text, strlen(text));
+}
+
 /* "absent", or the version and the text: "v2 two". Valid until the next call. */
 static inline const char *seen(struct cache *cache, const char *key)
 {

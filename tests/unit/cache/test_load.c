@@ -127,13 +127,24 @@ static void raise_to(_Atomic uint64_t *value, uint64_t version)
 }
 
 /* The value says its version as often as it is long, so that a torn copy shows. */
+struct content {
+    uint64_t words[8];
+    size_t size;
+};
+
+static struct content content_of(uint64_t version)
+{
+    struct content content = {.size = (1 + version % 8) * sizeof(uint64_t)};
+    for (unsigned i = 0; i < 8; i++) {
+        content.words[i] = version;
+    }
+    return content;
+}
+
 static void put_version(struct cache *cache, uint8_t key, uint64_t version)
 {
-    uint64_t words[8];
-    for (unsigned i = 0; i < 8; i++) {
-        words[i] = version;
-    }
-    cache_put(cache, &key, 1, version, words, (1 + version % 8) * sizeof(words[0]));
+    const struct content content = content_of(version);
+    cache_put(cache, &key, 1, version, content.words, content.size);
 }
 
 static bool is_torn(const struct cache_value *value)
@@ -163,11 +174,14 @@ static void *write_versions(void *arg)
         if ((random >> 33 & 15) == 0) {
             sched_yield();
         }
-        put_version(world->cache, key, version);
-        raise_to(&world->told[key], version);
         if (creates) {
-            cache_unpin_placeholder(world->cache, &key, 1);
+            const struct content content = content_of(version);
+            cache_settle(world->cache, &key, 1, version, content.words, content.size);
         } else {
+            put_version(world->cache, key, version);
+        }
+        raise_to(&world->told[key], version);
+        if (!creates) {
             cache_unpin(world->cache, &key, 1);
         }
     }

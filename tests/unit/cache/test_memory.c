@@ -120,6 +120,28 @@ static void test_a_version_without_memory_is_remembered_while_pinned(void **stat
     assert_int_equal(cache_stats(*state).entries, 0);
 }
 
+static void settle_without_memory(struct cache *cache, const char *key, uint64_t version, const char *text)
+{
+    allowed = 0;
+    settle(cache, key, version, text);
+    allowed = UINT_MAX;
+}
+
+static void test_a_settlement_as_long_as_its_placeholder_needs_no_memory(void **state)
+{
+    assert_ok(pin(*state, "a", "processing"));
+    settle_without_memory(*state, "a", 1, "is durable");
+    assert_seen(*state, "a", "v1 is durable");
+}
+
+static void test_a_longer_settlement_without_memory_leaves_nothing(void **state)
+{
+    assert_ok(pin(*state, "a", "processing"));
+    settle_without_memory(*state, "a", 1, "has become durable");
+    assert_seen(*state, "a", "absent");
+    assert_int_equal(cache_stats(*state).bytes, 0);
+}
+
 int main(void)
 {
 #define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -130,6 +152,8 @@ int main(void)
         test(test_a_newer_put_without_memory_takes_the_older_content_away),
         test(test_an_older_put_without_memory_changes_nothing),
         test(test_a_version_without_memory_is_remembered_while_pinned),
+        test(test_a_settlement_as_long_as_its_placeholder_needs_no_memory),
+        test(test_a_longer_settlement_without_memory_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,8 +101,8 @@ static int set_up(void **state)
     assert_non_null(panic);
     panic->durable = false;
     panic->version = 0;
-    longest->packed =
-        view_pack(panic, panic__v1__create_panic_response__get_packed_size(&longest->rest), &longest->arena);
+    longest->packed = view_pack_placeholder(
+        panic, panic__v1__create_panic_response__get_packed_size(&longest->rest), &longest->arena);
     assert_non_null(longest->packed.data);
     uint8_t *canary = arena_alloc(&longest->arena, CANARY_SIZE);
     assert_non_null(canary);
@@ -150,6 +150,20 @@ static void test_the_longest_panic_with_all_its_warnings_fits_its_room(void **st
     panic__v1__create_panic_response__free_unpacked(response, NULL);
 }
 
+/* What it is for: the stored panic takes the placeholder's place in the cache as it is. */
+static void test_a_placeholder_is_as_long_as_the_panic_stored_first(void **state)
+{
+    struct longest *longest = *state;
+    size_t length = longest->packed.length;
+    Panic__V1__Panic *placeholder = panic__v1__panic__unpack(NULL, length, longest->packed.data);
+    assert_non_null(placeholder);
+    assert_false(placeholder->durable);
+    assert_true(placeholder->version == 0);
+    panic__v1__panic__free_unpacked(placeholder, NULL);
+    view_set_stored(&longest->packed, 1);
+    assert_int_equal(longest->packed.length, length);
+}
+
 static void test_a_rest_longer_than_its_room_is_refused_with_nothing_written(void **state)
 {
     struct longest *longest = *state;
@@ -163,6 +177,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_the_longest_panic_with_all_its_warnings_fits_its_room, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_placeholder_is_as_long_as_the_panic_stored_first, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_rest_longer_than_its_room_is_refused_with_nothing_written,
                                         set_up, tear_down),
