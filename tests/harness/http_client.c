@@ -163,6 +163,23 @@ json_t *http_json(const struct http_answer *answer)
     return json;
 }
 
+json_t *http_take_json(struct http_answer *answer, int status)
+{
+    if (answer->status != status) {
+        fail_msg("expected %d, got %s%s", status, answer->head, answer->body);
+    }
+    json_t *json = http_json(answer);
+    http_answer_free(answer);
+    return json;
+}
+
+const char *http_text_of(const json_t *json, const char *member)
+{
+    const char *text = json_string_value(json_object_get(json, member));
+    assert_non_null(text);
+    return text;
+}
+
 void http_expect(struct http_answer *answer, int status, const char *member, const char *text)
 {
     json_t *json = http_json(answer);

@@ -11,6 +11,9 @@
 
 #define HTTP_HEAD_SIZE 8192
 
+/* A header line, for http_call. */
+#define HTTP_JSON_TYPE "Content-Type: application/json\r\n"
+
 struct http_answer {
     /* 0: the connection ended without one. */
     int status;
@@ -47,6 +50,12 @@ const char *http_header(const struct http_answer *answer, const char *name);
 
 /* The body as JSON; the caller owns it. */
 json_t *http_json(const struct http_answer *answer);
+
+/* The same, and frees the answer's body; fails the test when the status is another. */
+json_t *http_take_json(struct http_answer *answer, int status);
+
+/* The text of a member, which must be there; valid as long as `json`. */
+const char *http_text_of(const json_t *json, const char *member);
 
 /* Fails the test unless the answer has this status and a JSON body whose `member` is, or contains, `text`. */
 void http_expect(struct http_answer *answer, int status, const char *member, const char *text);

@@ -7,39 +7,12 @@
 
 #include "base/id.h"
 #include "harness/burst.h"
-#include "harness/calls.h"
-#include "harness/panicd.h"
+#include "harness/fixture.h"
 
 #define BACKLOG 10000
 #define BACKLOG_SANITIZED 2000
 #define FEW_PANICS 60
 #define FEW_RESPONDERS 25
-
-struct fixture {
-    struct panicd *panicd;
-    struct panic_client *client;
-    struct arena arena;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    f->panicd = panicd_start(NULL);
-    f->client = calls_connect(panicd_ipc(f->panicd));
-    arena_init(&f->arena, NULL, 0, (size_t)16 * 1024 * 1024);
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    panic_client_close(f->client);
-    panicd_end(f->panicd);
-    arena_reset(&f->arena);
-    free(f);
-    return 0;
-}
 
 struct create {
     Panic__V1__CreatePanicRequest request;
@@ -128,10 +101,8 @@ static void test_the_oldest_are_served_first_when_responders_are_few(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_a_backlog_is_dispatched_once_there_are_responders, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_the_oldest_are_served_first_when_responders_are_few, set_up,
-                                        tear_down),
+        FIXTURE_TEST(test_a_backlog_is_dispatched_once_there_are_responders),
+        FIXTURE_TEST(test_the_oldest_are_served_first_when_responders_are_few),
     };
     return cmocka_run_group_tests_name("backlog", tests, NULL, NULL);
 }

@@ -10,8 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/calls.h"
-#include "harness/panicd.h"
+#include "harness/fixture.h"
 #include "harness/sp_peer.h"
 #include "rpc/v1/rpc.pb-c.h"
 
@@ -19,22 +18,6 @@
 #define REQUEST_ID 7
 #define FRAME_MAX ((size_t)128 * 1024)
 #define NESTING_BYTES ((size_t)30 * 1024)
-
-struct fixture {
-    struct panicd *panicd;
-    struct panic_client *client;
-    struct arena arena;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    f->panicd = panicd_start(NULL);
-    f->client = calls_connect(panicd_ipc(f->panicd));
-    arena_init(&f->arena, NULL, 0, (size_t)16 * 1024 * 1024);
-    *state = f;
-    return 0;
-}
 
 /* The service is unharmed: a client from before and a new one, on either transport, can create. */
 static int tear_down(void **state)
@@ -44,11 +27,7 @@ static int tear_down(void **state)
     struct panic_client *other = calls_connect(panicd_tcp(f->panicd));
     calls_create(other, &f->arena, NULL);
     panic_client_close(other);
-    panic_client_close(f->client);
-    panicd_end(f->panicd);
-    arena_reset(&f->arena);
-    free(f);
-    return 0;
+    return fixture_tear_down(state);
 }
 
 /* ---- by hand ---- */
@@ -400,7 +379,7 @@ static void test_no_place_stays_no_place(void **state)
     assert_null(calls_get(f->client, &f->arena, response->panic->id)->location);
 }
 
-#define BAD_INPUT(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define BAD_INPUT(test) cmocka_unit_test_setup_teardown(test, fixture_set_up, tear_down)
 
 int main(void)
 {

@@ -15,9 +15,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "harness/calls.h"
+#include "harness/fixture.h"
 #include "harness/http_client.h"
-#include "harness/panicd.h"
 #include "harness/scrape.h"
 
 #define ID "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41"
@@ -27,25 +26,19 @@
 /* Of src/shim/streams.c: whoever waits is not told of the stop sooner. */
 #define HEARTBEAT_US (15 * US_PER_S)
 
-static struct panicd *panicd;
-static struct panic_client *client;
-static struct arena arena;
+static struct fixture f;
 
 static int set_up(void **state)
 {
     (void)state;
-    panicd = panicd_start(NULL);
-    client = calls_connect(panicd_ipc(panicd));
-    arena_init(&arena, NULL, 0, 16 << 20);
+    fixture_init(&f);
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    panic_client_close(client);
-    arena_reset(&arena);
-    panicd_end(panicd);
+    fixture_release(&f);
     return 0;
 }
 
@@ -73,7 +66,7 @@ static struct stream *open_stream_at(const char *url, const char *target, const 
 
 static struct stream *open_stream_with(const char *target, const char *headers)
 {
-    return open_stream_at(panicd_http(panicd), target, "HTTP/1.0", headers);
+    return open_stream_at(panicd_http(f.panicd), target, "HTTP/1.0", headers);
 }
 
 static struct stream *open_stream(const char *target)
@@ -144,21 +137,21 @@ static size_t ids_of(const struct stream *stream, int64_t *ids, size_t max)
 
 static void live_through_a_panic(void)
 {
-    calls_put_responder(client, "unit-1", -33.9, 18.4);
-    calls_create(client, &arena, ID);
-    calls_wait_active(client, &arena, ID);
-    calls_resolve(client, &arena, ID, "");
+    calls_put_responder(f.client, "unit-1", -33.9, 18.4);
+    calls_create(f.client, &f.arena, ID);
+    calls_wait_active(f.client, &f.arena, ID);
+    calls_resolve(f.client, &f.arena, ID, "");
 }
 
 static void test_a_panics_stream_tells_its_life_in_order_and_ends(void **state)
 {
     (void)state;
-    calls_put_responder(client, "unit-1", -33.9, 18.4);
-    calls_create(client, &arena, ID);
+    calls_put_responder(f.client, "unit-1", -33.9, 18.4);
+    calls_create(f.client, &f.arena, ID);
     struct stream *stream = open_stream("/panic/" ID "/events");
     read_until(stream, "event: assigned\n", 1);
     assert_false(stream->has_ended);
-    calls_resolve(client, &arena, ID, "");
+    calls_resolve(f.client, &f.arena, ID, "");
     read_to_end(stream);
     assert_non_null(strstr(stream->text, "Content-Type: text/event-stream\r\n"));
     assert_non_null(strstr(stream->text, "\nretry: "));
@@ -200,13 +193,13 @@ static void test_a_stream_goes_on_behind_the_last_event_seen(void **state)
 static void test_the_feed_of_all_begins_now_unless_told_otherwise(void **state)
 {
     (void)state;
-    calls_create(client, &arena, NULL);
+    calls_create(f.client, &f.arena, NULL);
     struct stream *from_now = open_stream("/events");
     struct stream *from_start = open_stream("/events?after=0");
     read_until(from_now, "\nid: ", 1);
     read_until(from_start, "event: created\n", 1);
     assert_int_equal(count_of(from_now, "event: "), 0);
-    calls_create(client, &arena, NULL);
+    calls_create(f.client, &f.arena, NULL);
     read_until(from_now, "event: created\n", 1);
     read_until(from_start, "event: created\n", 2);
     close_stream(from_now);
@@ -228,14 +221,14 @@ static void test_after_a_kill_each_event_comes_exactly_once(void **state)
     (void)state;
     struct stream *first = open_stream("/events?after=0");
     for (size_t i = 0; i < 20; i++) {
-        calls_create(client, &arena, NULL);
+        calls_create(f.client, &f.arena, NULL);
     }
     read_until(first, "event: created\n", 7);
-    panicd_kill(panicd);
+    panicd_kill(f.panicd);
     read_to_end(first);
-    panicd_restart(panicd);
+    panicd_restart(f.panicd);
     for (size_t i = 0; i < 5; i++) {
-        calls_create(client, &arena, NULL);
+        calls_create(f.client, &f.arena, NULL);
     }
     int64_t ids[80];
     size_t n = ids_of(first, ids, 80);
@@ -265,7 +258,7 @@ static void test_four_hundred_streams_see_every_creation(void **state)
         streams[i] = open_stream("/events?after=0");
     }
     for (size_t i = 0; i < CREATES; i++) {
-        calls_create(client, &arena, NULL);
+        calls_create(f.client, &f.arena, NULL);
     }
     for (size_t i = 0; i < STREAMS; i++) {
         int64_t ids[3 * CREATES];
@@ -280,24 +273,24 @@ static void test_what_cannot_be_streamed_is_an_ordinary_answer(void **state)
 {
     (void)state;
     struct http_answer answer;
-    http_call(panicd_http(panicd), "GET", "/panic/" ID "/events", "", NULL, &answer);
+    http_call(panicd_http(f.panicd), "GET", "/panic/" ID "/events", "", NULL, &answer);
     http_expect(&answer, 404, "code", "not_found");
-    http_call(panicd_http(panicd), "GET", "/panic/17/events", "", NULL, &answer);
+    http_call(panicd_http(f.panicd), "GET", "/panic/17/events", "", NULL, &answer);
     http_expect(&answer, 404, "code", "not_found");
-    http_call(panicd_http(panicd), "GET", "/events", "Last-Event-ID: -1\r\n", NULL, &answer);
+    http_call(panicd_http(f.panicd), "GET", "/events", "Last-Event-ID: -1\r\n", NULL, &answer);
     http_expect(&answer, 400, "error", "Last-Event-ID");
-    http_call(panicd_http(panicd), "GET", "/events?after=now", "", NULL, &answer);
+    http_call(panicd_http(f.panicd), "GET", "/events?after=now", "", NULL, &answer);
     http_expect(&answer, 400, "error", "after");
-    http_call(panicd_http(panicd), "GET", "/events", "Last-Event-ID: 1000\r\n", NULL, &answer);
+    http_call(panicd_http(f.panicd), "GET", "/events", "Last-Event-ID: 1000\r\n", NULL, &answer);
     http_expect(&answer, 400, "code", "out_of_range");
-    http_call(panicd_http(panicd), "POST", "/events", "", "", &answer);
+    http_call(panicd_http(f.panicd), "POST", "/events", "", "", &answer);
     http_expect(&answer, 405, "code", "unimplemented");
-    int fd = http_connect(panicd_http(panicd), NULL);
+    int fd = http_connect(panicd_http(f.panicd), NULL);
     http_send(fd, "HEAD /events HTTP/1.1\r\nHost: test\r\n\r\n");
     http_receive_head(fd, &answer);
     assert_int_equal(answer.status, 405);
     close(fd);
-    http_call(panicd_http(panicd), "GET", "/events", "Origin: https://evil.example\r\n", NULL, &answer);
+    http_call(panicd_http(f.panicd), "GET", "/events", "Origin: https://evil.example\r\n", NULL, &answer);
     http_expect(&answer, 403, "code", "permission_denied");
 }
 
@@ -315,7 +308,7 @@ static void test_chunks_end_with_the_stream(void **state)
 {
     (void)state;
     live_through_a_panic();
-    struct stream *stream = open_stream_at(panicd_http(panicd), "/panic/" ID "/events", "HTTP/1.1", "");
+    struct stream *stream = open_stream_at(panicd_http(f.panicd), "/panic/" ID "/events", "HTTP/1.1", "");
     read_to_end(stream);
     assert_non_null(strstr(stream->text, "Transfer-Encoding: chunked\r\n"));
     assert_non_null(strstr(stream->text, "event: resolved\n"));
@@ -329,12 +322,12 @@ static void test_a_stop_ends_streams_at_once(void **state)
     struct stream *stream = open_stream("/events");
     read_until(stream, "\nid: ", 1);
     int64_t start_us = monotonic_us();
-    panicd_signal(panicd, SIGTERM);
+    panicd_signal(f.panicd, SIGTERM);
     read_to_end(stream);
-    assert_int_equal(panicd_wait(panicd), 0);
+    assert_int_equal(panicd_wait(f.panicd), 0);
     assert_true(monotonic_us() - start_us < HEARTBEAT_US);
     close_stream(stream);
-    panicd_restart(panicd);
+    panicd_restart(f.panicd);
 }
 
 static void test_the_shim_in_front_of_a_channel_streams_too(void **state)
@@ -342,7 +335,7 @@ static void test_the_shim_in_front_of_a_channel_streams_too(void **state)
     (void)state;
     live_through_a_panic();
     struct panicd *shim = panicd_start_shim(
-        (const char *const[]){"--upstream", panicd_ipc(panicd), "--http", "127.0.0.1:0", NULL});
+        (const char *const[]){"--upstream", panicd_ipc(f.panicd), "--http", "127.0.0.1:0", NULL});
     struct stream *life = open_stream_at(panicd_http(shim), "/panic/" ID "/events", "HTTP/1.0", "");
     read_to_end(life);
     int64_t ids[4];
@@ -350,7 +343,7 @@ static void test_the_shim_in_front_of_a_channel_streams_too(void **state)
     close_stream(life);
     struct stream *feed = open_stream_at(panicd_http(shim), "/events", "HTTP/1.0", "");
     read_until(feed, "\nid: ", 1);
-    calls_create(client, &arena, NULL);
+    calls_create(f.client, &f.arena, NULL);
     read_until(feed, "event: created\n", 1);
     panicd_end(shim);
     close_stream(feed);
@@ -368,7 +361,7 @@ static void *run_watch(void *arg)
 {
     struct watch *watch = arg;
     const char *const argv[] = {
-        harness_panicctl_path, "--server", panicd_ipc(panicd), "--json", "watch", ID, NULL};
+        harness_panicctl_path, "--server", panicd_ipc(f.panicd), "--json", "watch", ID, NULL};
     watch->exit_status = harness_run(argv, watch->output, sizeof(watch->output));
     return NULL;
 }
@@ -377,7 +370,7 @@ static void *run_watch(void *arg)
 static void await_parked(void)
 {
     int64_t give_up_us = monotonic_us() + HARNESS_PATIENCE_US;
-    while (scrape_now(panicd_http(panicd), "panicd_events_parked") < 1) {
+    while (scrape_now(panicd_http(f.panicd), "panicd_events_parked") < 1) {
         assert_true(monotonic_us() < give_up_us);
     }
 }
@@ -385,13 +378,13 @@ static void await_parked(void)
 static void test_panicctl_watch_goes_on_over_a_restart_until_the_panic_is_closed(void **state)
 {
     (void)state;
-    calls_create(client, &arena, ID);
+    calls_create(f.client, &f.arena, ID);
     struct watch watch = {.exit_status = -1};
     assert_int_equal(pthread_create(&watch.thread, NULL, run_watch, &watch), 0);
     await_parked();
-    panicd_kill(panicd);
-    panicd_restart(panicd);
-    calls_resolve(client, &arena, ID, "");
+    panicd_kill(f.panicd);
+    panicd_restart(f.panicd);
+    calls_resolve(f.client, &f.arena, ID, "");
     pthread_join(watch.thread, NULL);
     if (watch.exit_status != 0) {
         fail_msg("%s", watch.output);
@@ -418,8 +411,8 @@ static void start_watch_of_all(struct process *process)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(ends[1], STDOUT_FILENO);
         close(ends[0]);
-        execl(harness_panicctl_path, harness_panicctl_path, "--server", panicd_ipc(panicd), "--json", "watch",
-              (char *)NULL);
+        execl(harness_panicctl_path, harness_panicctl_path, "--server", panicd_ipc(f.panicd), "--json",
+              "watch", (char *)NULL);
         _exit(127);
     }
     close(ends[1]);
@@ -441,12 +434,12 @@ static void test_panicctl_watch_of_all_misses_nothing_while_the_server_is_away(v
     start_watch_of_all(&watch);
     await_parked();
     kill(watch.pid, SIGSTOP);
-    panicd_kill(panicd);
-    panicd_restart(panicd);
-    calls_create(client, &arena, ID);
+    panicd_kill(f.panicd);
+    panicd_restart(f.panicd);
+    calls_create(f.client, &f.arena, ID);
     kill(watch.pid, SIGCONT);
     await_parked();
-    calls_create(client, &arena, NULL);
+    calls_create(f.client, &f.arena, NULL);
     read_until(&watch.output, "\"type\":\"created\"", 2);
     assert_non_null(strstr(watch.output.text, "\"panicId\":\"" ID "\""));
     end_watch(&watch);
@@ -456,32 +449,29 @@ static void test_panicctl_watch_tells_an_unknown_panic(void **state)
 {
     (void)state;
     char output[512];
-    const char *const argv[] = {harness_panicctl_path, "--server", panicd_ipc(panicd), "watch", ID, NULL};
+    const char *const argv[] = {harness_panicctl_path, "--server", panicd_ipc(f.panicd), "watch", ID, NULL};
     assert_int_equal(harness_run(argv, output, sizeof(output)), 1);
     assert_non_null(strstr(output, "NOT_FOUND"));
 }
 
+#define EVENTS(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_a_panics_stream_tells_its_life_in_order_and_ends, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_a_stream_goes_on_behind_the_last_event_seen, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_the_feed_of_all_begins_now_unless_told_otherwise, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_after_a_kill_each_event_comes_exactly_once, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_four_hundred_streams_see_every_creation, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_what_cannot_be_streamed_is_an_ordinary_answer, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_a_quiet_stream_shows_that_it_lives, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_chunks_end_with_the_stream, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_stop_ends_streams_at_once, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_the_shim_in_front_of_a_channel_streams_too, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_panicctl_watch_goes_on_over_a_restart_until_the_panic_is_closed,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_panicctl_watch_of_all_misses_nothing_while_the_server_is_away,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_panicctl_watch_tells_an_unknown_panic, set_up, tear_down),
+        EVENTS(test_a_panics_stream_tells_its_life_in_order_and_ends),
+        EVENTS(test_a_stream_goes_on_behind_the_last_event_seen),
+        EVENTS(test_the_feed_of_all_begins_now_unless_told_otherwise),
+        EVENTS(test_after_a_kill_each_event_comes_exactly_once),
+        EVENTS(test_four_hundred_streams_see_every_creation),
+        EVENTS(test_what_cannot_be_streamed_is_an_ordinary_answer),
+        EVENTS(test_a_quiet_stream_shows_that_it_lives),
+        EVENTS(test_chunks_end_with_the_stream),
+        EVENTS(test_a_stop_ends_streams_at_once),
+        EVENTS(test_the_shim_in_front_of_a_channel_streams_too),
+        EVENTS(test_panicctl_watch_goes_on_over_a_restart_until_the_panic_is_closed),
+        EVENTS(test_panicctl_watch_of_all_misses_nothing_while_the_server_is_away),
+        EVENTS(test_panicctl_watch_tells_an_unknown_panic),
     };
     return cmocka_run_group_tests_name("integration: events", tests, NULL, NULL);
 }

@@ -10,59 +10,20 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "harness/calls.h"
-#include "harness/http_client.h"
-#include "harness/panicd.h"
+#include "harness/edge.h"
 
-#define JSON_TYPE "Content-Type: application/json\r\n"
 #define PRESS                                                                                                \
     "{\"location\":{\"lat\":-33.9,\"lng\":18.4},\"metadata\":{\"triggerSource\":\"mobile-app\",\"level\":2}" \
     "}"
 
-static struct panicd *panicd;
-static const char *url;
-
-static int set_up(void **state)
-{
-    (void)state;
-    panicd = panicd_start(NULL);
-    url = panicd_http(panicd);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    panicd_end(panicd);
-    return 0;
-}
-
 static void post(const char *headers, const char *body, struct http_answer *answer)
 {
-    http_call(url, "POST", "/panic", headers, body, answer);
-}
-
-static json_t *take_json(struct http_answer *answer, int status)
-{
-    if (answer->status != status) {
-        fail_msg("expected %d, got %s%s", status, answer->head, answer->body);
-    }
-    json_t *json = http_json(answer);
-    http_answer_free(answer);
-    return json;
+    http_call(edge_url(), "POST", "/panic", headers, body, answer);
 }
 
 static json_t *create(const char *headers, const char *body)
 {
-    struct http_answer answer;
-    post(headers, body, &answer);
-    return take_json(&answer, 202);
-}
-
-static const char *text_of(const json_t *json, const char *member)
-{
-    const char *text = json_string_value(json_object_get(json, member));
-    assert_non_null(text);
-    return text;
+    return edge_create(edge_url(), headers, body);
 }
 
 static json_t *get_panic(const char *id)
@@ -70,8 +31,8 @@ static json_t *get_panic(const char *id)
     char target[64];
     struct http_answer answer;
     snprintf(target, sizeof(target), "/panic/%s", id);
-    http_call(url, "GET", target, "", NULL, &answer);
-    return take_json(&answer, 200);
+    http_call(edge_url(), "GET", target, "", NULL, &answer);
+    return http_take_json(&answer, 200);
 }
 
 static double number_in(const json_t *json, const char *object, const char *member)
@@ -85,14 +46,14 @@ static void test_create_has_exactly_the_promised_shape(void **state)
 {
     (void)state;
     int64_t before_ms = clock_wall_us(clock_system()) / US_PER_MS;
-    json_t *json = create(JSON_TYPE, PRESS);
+    json_t *json = create(HTTP_JSON_TYPE, PRESS);
     struct id id;
-    assert_ok(id_parse(text_of(json, "id"), &id));
+    assert_ok(id_parse(http_text_of(json, "id"), &id));
     json_int_t timestamp = json_integer_value(json_object_get(json, "timestamp"));
     assert_true(timestamp >= before_ms - 1000 && timestamp <= before_ms + 30000);
-    assert_string_equal(text_of(json, "status"), "processing");
+    assert_string_equal(http_text_of(json, "status"), "processing");
     assert_true(number_in(json, "location", "lat") == -33.9 && number_in(json, "location", "lng") == 18.4);
-    assert_string_equal(text_of(json_object_get(json, "metadata"), "triggerSource"), "mobile-app");
+    assert_string_equal(http_text_of(json_object_get(json, "metadata"), "triggerSource"), "mobile-app");
     assert_true(number_in(json, "metadata", "level") == 2);
     assert_int_equal(json_object_size(json), 5);
     assert_int_equal(json_object_size(json_object_get(json, "location")), 2);
@@ -102,8 +63,8 @@ static void test_create_has_exactly_the_promised_shape(void **state)
 static void test_get_answers_with_what_was_created(void **state)
 {
     (void)state;
-    json_t *created = create(JSON_TYPE, PRESS);
-    json_t *read = get_panic(text_of(created, "id"));
+    json_t *created = create(HTTP_JSON_TYPE, PRESS);
+    json_t *read = get_panic(http_text_of(created, "id"));
     assert_true(json_equal(created, read));
     json_decref(created);
     json_decref(read);
@@ -113,13 +74,13 @@ static void test_location_header_leads_to_the_panic(void **state)
 {
     (void)state;
     struct http_answer answer;
-    post(JSON_TYPE, PRESS, &answer);
+    post(HTTP_JSON_TYPE, PRESS, &answer);
     char target[64];
     snprintf(target, sizeof(target), "%s", http_header(&answer, "Location"));
-    json_t *created = take_json(&answer, 202);
-    http_call(url, "GET", target, "", NULL, &answer);
-    json_t *read = take_json(&answer, 200);
-    assert_string_equal(text_of(created, "id"), text_of(read, "id"));
+    json_t *created = http_take_json(&answer, 202);
+    http_call(edge_url(), "GET", target, "", NULL, &answer);
+    json_t *read = http_take_json(&answer, 200);
+    assert_string_equal(http_text_of(created, "id"), http_text_of(read, "id"));
     json_decref(created);
     json_decref(read);
 }
@@ -127,18 +88,18 @@ static void test_location_header_leads_to_the_panic(void **state)
 static void test_dispatched_panic_names_its_responder(void **state)
 {
     (void)state;
-    struct panic_client *client = calls_connect(panicd_ipc(panicd));
+    struct panic_client *client = calls_connect(panicd_ipc(edge_panicd()));
     struct arena arena;
     arena_init(&arena, NULL, 0, 1024 * 1024);
     calls_put_responder(client, "unit-42", -33.92, 18.42);
-    json_t *created = create(JSON_TYPE, "{\"location\":{\"lat\":-33.9,\"lng\":18.4},"
-                                        "\"metadata\":{\"responder\":\"mine\",\"note\":\"n\"}}");
-    calls_wait_active(client, &arena, text_of(created, "id"));
-    json_t *read = get_panic(text_of(created, "id"));
+    json_t *created = create(HTTP_JSON_TYPE, "{\"location\":{\"lat\":-33.9,\"lng\":18.4},"
+                                             "\"metadata\":{\"responder\":\"mine\",\"note\":\"n\"}}");
+    calls_wait_active(client, &arena, http_text_of(created, "id"));
+    json_t *read = get_panic(http_text_of(created, "id"));
     const json_t *metadata = json_object_get(read, "metadata");
-    assert_string_equal(text_of(read, "status"), "active");
-    assert_string_equal(text_of(metadata, "responder"), "unit-42");
-    assert_string_equal(text_of(metadata, "note"), "n");
+    assert_string_equal(http_text_of(read, "status"), "active");
+    assert_string_equal(http_text_of(metadata, "responder"), "unit-42");
+    assert_string_equal(http_text_of(metadata, "note"), "n");
     json_int_t dispatched = json_integer_value(json_object_get(metadata, "dispatchedAt"));
     assert_true(dispatched >= json_integer_value(json_object_get(read, "timestamp")));
     json_decref(created);
@@ -156,10 +117,11 @@ static void test_missing_content_type_is_taken_as_json(void **state)
 static void test_other_fields_of_the_request_are_taken(void **state)
 {
     (void)state;
-    json_t *json = create(JSON_TYPE, "{\"id\":\"018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41\",\"subjectId\":\"s\","
-                                     "\"device_id\":\"d\",\"mode\":\"PANIC_MODE_TEST\","
-                                     "\"pressedAt\":\"2026-01-31T12:00:00Z\"}");
-    assert_string_equal(text_of(json, "id"), "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41");
+    json_t *json =
+        create(HTTP_JSON_TYPE, "{\"id\":\"018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41\",\"subjectId\":\"s\","
+                               "\"device_id\":\"d\",\"mode\":\"PANIC_MODE_TEST\","
+                               "\"pressedAt\":\"2026-01-31T12:00:00Z\"}");
+    assert_string_equal(http_text_of(json, "id"), "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41");
     assert_true(json_is_null(json_object_get(json, "location")));
     assert_int_equal(json_object_size(json_object_get(json, "metadata")), 0);
     json_decref(json);
@@ -171,7 +133,7 @@ static void test_health_routes(void **state)
     static const char *const targets[] = {"/health", "/livez", "/readyz", "/health?from=probe"};
     for (size_t i = 0; i < 4; i++) {
         struct http_answer answer;
-        http_call(url, "GET", targets[i], "", NULL, &answer);
+        http_call(edge_url(), "GET", targets[i], "", NULL, &answer);
         assert_string_equal(answer.body, "{\"status\":\"OK\"}");
         http_expect(&answer, 200, "status", "OK");
     }
@@ -180,7 +142,7 @@ static void test_health_routes(void **state)
 static void test_head_has_the_length_and_no_body(void **state)
 {
     (void)state;
-    int fd = http_connect(url, NULL);
+    int fd = http_connect(edge_url(), NULL);
     struct http_answer answer;
     http_send(fd, "HEAD /health HTTP/1.1\r\nHost: test\r\n\r\n");
     http_receive_head(fd, &answer);
@@ -195,11 +157,11 @@ static void test_head_has_the_length_and_no_body(void **state)
 static void test_what_http_stored_nng_reads(void **state)
 {
     (void)state;
-    json_t *created = create(JSON_TYPE, PRESS);
-    struct panic_client *client = calls_connect(panicd_ipc(panicd));
+    json_t *created = create(HTTP_JSON_TYPE, PRESS);
+    struct panic_client *client = calls_connect(panicd_ipc(edge_panicd()));
     struct arena arena;
     arena_init(&arena, NULL, 0, 1024 * 1024);
-    const Panic__V1__Panic *panic = calls_get(client, &arena, text_of(created, "id"));
+    const Panic__V1__Panic *panic = calls_get(client, &arena, http_text_of(created, "id"));
     assert_true(panic->durable && panic->location->lat == -33.9);
     arena_reset(&arena);
     panic_client_close(client);
@@ -211,13 +173,13 @@ static void test_what_http_stored_nng_reads(void **state)
 static void test_idempotency_key_makes_a_repeat_the_same_panic(void **state)
 {
     (void)state;
-    const char *headers = JSON_TYPE "Idempotency-Key: press-1\r\n";
+    const char *headers = HTTP_JSON_TYPE "Idempotency-Key: press-1\r\n";
     json_t *first = create(headers, PRESS);
     struct http_answer answer;
     post(headers, PRESS, &answer);
     assert_string_equal(http_header(&answer, "Idempotent-Replayed"), "true");
-    json_t *second = take_json(&answer, 202);
-    assert_string_equal(text_of(first, "id"), text_of(second, "id"));
+    json_t *second = http_take_json(&answer, 202);
+    assert_string_equal(http_text_of(first, "id"), http_text_of(second, "id"));
     assert_true(json_equal(json_object_get(first, "timestamp"), json_object_get(second, "timestamp")));
     json_decref(first);
     json_decref(second);
@@ -226,12 +188,12 @@ static void test_idempotency_key_makes_a_repeat_the_same_panic(void **state)
 static void test_other_keys_and_none_are_other_panics(void **state)
 {
     (void)state;
-    json_t *first = create(JSON_TYPE "Idempotency-Key: press-2\r\n", PRESS);
-    json_t *second = create(JSON_TYPE "Idempotency-Key: press-3\r\n", PRESS);
-    json_t *third = create(JSON_TYPE, PRESS);
-    json_t *fourth = create(JSON_TYPE, PRESS);
-    assert_string_not_equal(text_of(first, "id"), text_of(second, "id"));
-    assert_string_not_equal(text_of(third, "id"), text_of(fourth, "id"));
+    json_t *first = create(HTTP_JSON_TYPE "Idempotency-Key: press-2\r\n", PRESS);
+    json_t *second = create(HTTP_JSON_TYPE "Idempotency-Key: press-3\r\n", PRESS);
+    json_t *third = create(HTTP_JSON_TYPE, PRESS);
+    json_t *fourth = create(HTTP_JSON_TYPE, PRESS);
+    assert_string_not_equal(http_text_of(first, "id"), http_text_of(second, "id"));
+    assert_string_not_equal(http_text_of(third, "id"), http_text_of(fourth, "id"));
     json_decref(first);
     json_decref(second);
     json_decref(third);
@@ -242,17 +204,17 @@ static void test_key_with_other_content_is_refused(void **state)
 {
     (void)state;
     struct http_answer answer;
-    json_decref(create(JSON_TYPE "Idempotency-Key: press-4\r\n", PRESS));
-    post(JSON_TYPE "Idempotency-Key: press-4\r\n", "{}", &answer);
+    json_decref(create(HTTP_JSON_TYPE "Idempotency-Key: press-4\r\n", PRESS));
+    post(HTTP_JSON_TYPE "Idempotency-Key: press-4\r\n", "{}", &answer);
     http_expect(&answer, 409, "code", "already_exists");
 }
 
 static void test_id_in_the_body_wins_over_the_key(void **state)
 {
     (void)state;
-    json_t *json =
-        create(JSON_TYPE "Idempotency-Key: press-5\r\n", "{\"id\":\"018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d42\"}");
-    assert_string_equal(text_of(json, "id"), "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d42");
+    json_t *json = create(HTTP_JSON_TYPE "Idempotency-Key: press-5\r\n",
+                          "{\"id\":\"018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d42\"}");
+    assert_string_equal(http_text_of(json, "id"), "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d42");
     json_decref(json);
 }
 
@@ -261,7 +223,7 @@ static void test_key_that_is_too_long_is_refused(void **state)
     (void)state;
     char headers[512];
     struct http_answer answer;
-    snprintf(headers, sizeof(headers), JSON_TYPE "Idempotency-Key: %0300d\r\n", 1);
+    snprintf(headers, sizeof(headers), HTTP_JSON_TYPE "Idempotency-Key: %0300d\r\n", 1);
     post(headers, PRESS, &answer);
     http_expect(&answer, 400, "error", "Idempotency-Key");
 }
@@ -272,10 +234,10 @@ static void test_request_id_comes_back(void **state)
 {
     (void)state;
     struct http_answer answer;
-    post(JSON_TYPE "X-Request-Id: abc-1\r\n", PRESS, &answer);
+    post(HTTP_JSON_TYPE "X-Request-Id: abc-1\r\n", PRESS, &answer);
     assert_string_equal(http_header(&answer, "X-Request-Id"), "abc-1");
     http_answer_free(&answer);
-    http_call(url, "GET", "/health", "X-Request-Id: a b\r\n", NULL, &answer);
+    http_call(edge_url(), "GET", "/health", "X-Request-Id: a b\r\n", NULL, &answer);
     assert_null(http_header(&answer, "X-Request-Id"));
     http_answer_free(&answer);
 }
@@ -284,14 +246,14 @@ static void test_traceparent_keeps_the_trace_and_gets_a_new_parent(void **state)
 {
     (void)state;
     struct http_answer answer;
-    post(JSON_TYPE "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n", PRESS,
+    post(HTTP_JSON_TYPE "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n", PRESS,
          &answer);
     const char *traceparent = http_header(&answer, "Traceparent");
     assert_memory_equal(traceparent, "00-0af7651916cd43dd8448eb211c80319c-", 36);
     assert_memory_not_equal(traceparent + 36, "b7ad6b7169203331", 16);
     assert_string_equal(traceparent + 52, "-01");
     http_answer_free(&answer);
-    http_call(url, "GET", "/health",
+    http_call(edge_url(), "GET", "/health",
               "Traceparent: 00-00000000000000000000000000000000-b7ad6b7169203331-01\r\n", NULL, &answer);
     traceparent = http_header(&answer, "Traceparent");
     assert_int_equal(strlen(traceparent), 55);
@@ -308,7 +270,7 @@ static void test_page_of_an_unlisted_origin_is_refused(void **state)
     post("Origin: https://evil.example\r\n", PRESS, &answer);
     assert_null(http_header(&answer, "Access-Control-Allow-Origin"));
     http_expect(&answer, 403, "code", "permission_denied");
-    http_call(url, "OPTIONS", "/panic",
+    http_call(edge_url(), "OPTIONS", "/panic",
               "Origin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n", NULL, &answer);
     http_expect(&answer, 403, "code", "permission_denied");
 }
@@ -335,5 +297,5 @@ int main(void)
         cmocka_unit_test(test_traceparent_keeps_the_trace_and_gets_a_new_parent),
         cmocka_unit_test(test_page_of_an_unlisted_origin_is_refused),
     };
-    return cmocka_run_group_tests_name("http", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("http", tests, edge_set_up, edge_tear_down);
 }

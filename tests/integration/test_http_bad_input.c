@@ -5,66 +5,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/http_client.h"
-#include "harness/panicd.h"
+#include "harness/edge.h"
 
-#define JSON_TYPE "Content-Type: application/json\r\n"
 #define PRESS                                                                                                \
     "{\"location\":{\"lat\":-33.9,\"lng\":18.4},\"metadata\":{\"triggerSource\":\"mobile-app\",\"level\":2}" \
     "}"
 
-static struct panicd *panicd;
-static const char *url;
-
-static int set_up(void **state)
-{
-    (void)state;
-    panicd = panicd_start(NULL);
-    url = panicd_http(panicd);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    panicd_end(panicd);
-    return 0;
-}
-
 static void post(const char *headers, const char *body, struct http_answer *answer)
 {
-    http_call(url, "POST", "/panic", headers, body, answer);
+    http_call(edge_url(), "POST", "/panic", headers, body, answer);
 }
 
 static void expect_refused(const char *body, int status, const char *text)
 {
     struct http_answer answer;
-    post(JSON_TYPE, body, &answer);
+    post(HTTP_JSON_TYPE, body, &answer);
     http_expect(&answer, status, "error", text);
-}
-
-static json_t *take_json(struct http_answer *answer, int status)
-{
-    if (answer->status != status) {
-        fail_msg("expected %d, got %s%s", status, answer->head, answer->body);
-    }
-    json_t *json = http_json(answer);
-    http_answer_free(answer);
-    return json;
 }
 
 static json_t *create(const char *headers, const char *body)
 {
-    struct http_answer answer;
-    post(headers, body, &answer);
-    return take_json(&answer, 202);
-}
-
-static const char *text_of(const json_t *json, const char *member)
-{
-    const char *text = json_string_value(json_object_get(json, member));
-    assert_non_null(text);
-    return text;
+    return edge_create(edge_url(), headers, body);
 }
 
 static void test_text_that_is_not_json_is_refused_with_its_place(void **state)
@@ -99,7 +60,7 @@ static void test_unknown_and_repeated_fields_are_refused_by_name(void **state)
 static void test_impossible_place_is_left_out_with_a_warning(void **state)
 {
     (void)state;
-    json_t *json = create(JSON_TYPE, "{\"location\":{\"lat\":91,\"lng\":18.4}}");
+    json_t *json = create(HTTP_JSON_TYPE, "{\"location\":{\"lat\":91,\"lng\":18.4}}");
     const char *warning = json_string_value(json_array_get(json_object_get(json, "warnings"), 0));
     assert_non_null(warning);
     assert_non_null(strstr(warning, "location: lat 91"));
@@ -118,7 +79,7 @@ static void test_huge_numbers(void **state)
     (void)state;
     expect_refused("{\"location\":{\"lat\":1e400,\"lng\":2}}", 400, "location.lat");
     expect_refused("{\"location\":{\"lat\":NaN,\"lng\":2}}", 400, "not valid JSON");
-    json_t *json = create(JSON_TYPE, "{\"location\":{\"lat\":1e300,\"lng\":2}}");
+    json_t *json = create(HTTP_JSON_TYPE, "{\"location\":{\"lat\":1e300,\"lng\":2}}");
     assert_int_equal(json_array_size(json_object_get(json, "warnings")), 1);
     json_decref(json);
 }
@@ -173,7 +134,7 @@ static void test_unknown_content_coding_is_415(void **state)
 {
     (void)state;
     struct http_answer answer;
-    post(JSON_TYPE "Content-Encoding: br\r\n", PRESS, &answer);
+    post(HTTP_JSON_TYPE "Content-Encoding: br\r\n", PRESS, &answer);
     http_expect(&answer, 415, "error", "identity");
 }
 
@@ -191,7 +152,7 @@ static void test_wrong_method_is_405_and_says_which_are_right(void **state)
                  {"PUT", "/panic/x", "GET, HEAD"}};
     for (size_t i = 0; i < 5; i++) {
         struct http_answer answer;
-        http_call(url, wrong[i].method, wrong[i].target, "", NULL, &answer);
+        http_call(edge_url(), wrong[i].method, wrong[i].target, "", NULL, &answer);
         assert_string_equal(http_header(&answer, "Allow"), wrong[i].allow);
         http_expect(&answer, 405, "code", "unimplemented");
     }
@@ -205,7 +166,7 @@ static void test_unknown_panic_is_404_with_the_promised_body(void **state)
         char target[64];
         struct http_answer answer;
         snprintf(target, sizeof(target), "/panic/%s", ids[i]);
-        http_call(url, "GET", target, "", NULL, &answer);
+        http_call(edge_url(), "GET", target, "", NULL, &answer);
         assert_int_equal(answer.status, 404);
         assert_string_equal(answer.body, "{\"error\":\"Panic not found\",\"code\":\"not_found\"}");
         http_answer_free(&answer);
@@ -218,7 +179,7 @@ static void test_unknown_path_is_404(void **state)
     static const char *const targets[] = {"/", "/panics", "/Panic", "/panic/", "/panic/a/b", "/health/"};
     for (size_t i = 0; i < 6; i++) {
         struct http_answer answer;
-        http_call(url, "GET", targets[i], "", NULL, &answer);
+        http_call(edge_url(), "GET", targets[i], "", NULL, &answer);
         http_expect(&answer, 404, "code", "not_found");
     }
 }
@@ -227,11 +188,11 @@ static void test_problem_json_when_asked_for(void **state)
 {
     (void)state;
     struct http_answer answer;
-    http_call(url, "GET", "/panic/unknown", "Accept: application/problem+json\r\n", NULL, &answer);
+    http_call(edge_url(), "GET", "/panic/unknown", "Accept: application/problem+json\r\n", NULL, &answer);
     assert_string_equal(http_header(&answer, "Content-Type"), "application/problem+json");
-    json_t *json = take_json(&answer, 404);
-    assert_string_equal(text_of(json, "title"), "Not Found");
-    assert_string_equal(text_of(json, "detail"), "Panic not found");
+    json_t *json = http_take_json(&answer, 404);
+    assert_string_equal(http_text_of(json, "title"), "Not Found");
+    assert_string_equal(http_text_of(json, "detail"), "Panic not found");
     assert_int_equal(json_integer_value(json_object_get(json, "status")), 404);
     json_decref(json);
 }
@@ -255,5 +216,5 @@ int main(void)
         cmocka_unit_test(test_unknown_path_is_404),
         cmocka_unit_test(test_problem_json_when_asked_for),
     };
-    return cmocka_run_group_tests_name("http_bad_input", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("http_bad_input", tests, edge_set_up, edge_tear_down);
 }

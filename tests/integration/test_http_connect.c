@@ -6,33 +6,19 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/http_client.h"
-#include "harness/panicd.h"
+#include "harness/edge.h"
 #include "json/base64.h"
 #include "panic/v1/panic_service.pb-c.h"
 
 #define SERVICE "/panic.v1.PanicService/"
-#define JSON_TYPE "Content-Type: application/json\r\n"
 #define PROTO_TYPE "Content-Type: application/proto\r\n"
 #define ORIGIN "https://console.example"
 #define UNKNOWN_ID "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2dff"
 
-static struct panicd *panicd;
-static const char *url;
-
 static int set_up(void **state)
 {
-    static const char *const options[] = {"--http-origin", ORIGIN, NULL};
     (void)state;
-    panicd = panicd_start(options);
-    url = panicd_http(panicd);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    panicd_end(panicd);
+    edge_start((const char *const[]){"--http-origin", ORIGIN, NULL});
     return 0;
 }
 
@@ -40,14 +26,14 @@ static void post(const char *method, const char *headers, const char *body, stru
 {
     char target[128];
     snprintf(target, sizeof(target), SERVICE "%s", method);
-    http_call(url, "POST", target, headers, body, answer);
+    http_call(edge_url(), "POST", target, headers, body, answer);
 }
 
 static void get(const char *query, struct http_answer *answer)
 {
     char target[1024];
     snprintf(target, sizeof(target), SERVICE "GetPanic?%s", query);
-    http_call(url, "GET", target, "", NULL, answer);
+    http_call(edge_url(), "GET", target, "", NULL, answer);
 }
 
 /* The id of a new panic, in static storage. */
@@ -55,7 +41,7 @@ static const char *new_panic(void)
 {
     static char id[64];
     struct http_answer answer;
-    post("CreatePanic", JSON_TYPE, "{\"location\":{\"lat\":1,\"lng\":2}}", &answer);
+    post("CreatePanic", HTTP_JSON_TYPE, "{\"location\":{\"lat\":1,\"lng\":2}}", &answer);
     assert_int_equal(answer.status, 200);
     json_t *json = http_json(&answer);
     snprintf(id, sizeof(id), "%s", json_string_value(json_object_get(json_object_get(json, "panic"), "id")));
@@ -93,7 +79,7 @@ static void test_unknown_method_is_404(void **state)
     static const char *const names[] = {"Nothing", "getPanic", "GETPANIC"};
     for (size_t i = 0; i < 3; i++) {
         struct http_answer answer;
-        post(names[i], JSON_TYPE, "{}", &answer);
+        post(names[i], HTTP_JSON_TYPE, "{}", &answer);
         expect_error(&answer, 404, "unimplemented", "no such method");
     }
 }
@@ -102,10 +88,10 @@ static void test_other_http_methods_are_405(void **state)
 {
     (void)state;
     struct http_answer answer;
-    http_call(url, "PUT", SERVICE "GetPanic", "", NULL, &answer);
+    http_call(edge_url(), "PUT", SERVICE "GetPanic", "", NULL, &answer);
     assert_string_equal(http_header(&answer, "Allow"), "GET, POST");
     expect_error(&answer, 405, "unimplemented", "method");
-    http_call(url, "GET", SERVICE "CreatePanic?encoding=json&message=%7B%7D", "", NULL, &answer);
+    http_call(edge_url(), "GET", SERVICE "CreatePanic?encoding=json&message=%7B%7D", "", NULL, &answer);
     assert_string_equal(http_header(&answer, "Allow"), "POST");
     expect_error(&answer, 405, "unimplemented", "method");
 }
@@ -114,9 +100,9 @@ static void test_every_service_is_served(void **state)
 {
     (void)state;
     struct http_answer answer;
-    http_call(url, "POST", "/health.v1.HealthService/Check", JSON_TYPE, "{}", &answer);
+    http_call(edge_url(), "POST", "/health.v1.HealthService/Check", HTTP_JSON_TYPE, "{}", &answer);
     http_expect(&answer, 200, "status", "SERVING_STATUS_SERVING");
-    http_call(url, "POST", "/panic.v1.DispatchService/PutResponder", JSON_TYPE,
+    http_call(edge_url(), "POST", "/panic.v1.DispatchService/PutResponder", HTTP_JSON_TYPE,
               "{\"responder\":{\"id\":\"unit-1\"}}", &answer);
     assert_int_equal(answer.status, 200);
     http_answer_free(&answer);
@@ -156,14 +142,7 @@ static void test_binary_is_answered_with_binary(void **state)
     struct http_answer answer;
     snprintf(body, sizeof(body), "\n$%s", id);
     post("GetPanic", PROTO_TYPE, body, &answer);
-    assert_int_equal(answer.status, 200);
-    assert_string_equal(http_header(&answer, "Content-Type"), "application/proto");
-    Panic__V1__GetPanicResponse *response =
-        panic__v1__get_panic_response__unpack(NULL, answer.length, (const uint8_t *)answer.body);
-    assert_non_null(response);
-    assert_string_equal(response->panic->id, id);
-    panic__v1__get_panic_response__free_unpacked(response, NULL);
-    http_answer_free(&answer);
+    edge_expect_binary_panic(&answer, id);
 }
 
 static void test_empty_binary_message_is_a_message(void **state)
@@ -183,7 +162,7 @@ static void test_errors_are_json_whatever_was_asked(void **state)
     struct http_answer answer;
     post("GetPanic", PROTO_TYPE, "\n$" UNKNOWN_ID, &answer);
     expect_error(&answer, 404, "not_found", "Panic not found");
-    post("GetPanic", JSON_TYPE, "{\"id\":\"" UNKNOWN_ID "\"}", &answer);
+    post("GetPanic", HTTP_JSON_TYPE, "{\"id\":\"" UNKNOWN_ID "\"}", &answer);
     expect_error(&answer, 404, "not_found", "Panic not found");
 }
 
@@ -191,20 +170,20 @@ static void test_codes_have_their_http_status(void **state)
 {
     (void)state;
     struct http_answer answer;
-    post("GetPanic", JSON_TYPE, "{\"id\":\"7\"}", &answer);
+    post("GetPanic", HTTP_JSON_TYPE, "{\"id\":\"7\"}", &answer);
     expect_error(&answer, 400, "invalid_argument", "id: not a UUID");
-    post("CreatePanic", JSON_TYPE, "{\"id\":\"018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d43\"}", &answer);
+    post("CreatePanic", HTTP_JSON_TYPE, "{\"id\":\"018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d43\"}", &answer);
     http_answer_free(&answer);
-    post("CreatePanic", JSON_TYPE, "{\"id\":\"018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d43\",\"subjectId\":\"x\"}",
-         &answer);
+    post("CreatePanic", HTTP_JSON_TYPE,
+         "{\"id\":\"018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d43\",\"subjectId\":\"x\"}", &answer);
     expect_error(&answer, 409, "already_exists", "other content");
     char body[128];
     const char *id = new_panic();
     snprintf(body, sizeof(body), "{\"id\":\"%s\",\"outcome\":\"one\"}", id);
-    post("ResolvePanic", JSON_TYPE, body, &answer);
+    post("ResolvePanic", HTTP_JSON_TYPE, body, &answer);
     http_answer_free(&answer);
     snprintf(body, sizeof(body), "{\"id\":\"%s\",\"outcome\":\"two\"}", id);
-    post("ResolvePanic", JSON_TYPE, body, &answer);
+    post("ResolvePanic", HTTP_JSON_TYPE, body, &answer);
     expect_error(&answer, 400, "failed_precondition", "closed before");
 }
 
@@ -212,11 +191,11 @@ static void test_bad_messages_name_the_field(void **state)
 {
     (void)state;
     struct http_answer answer;
-    post("GetPanic", JSON_TYPE, "{\"ident\":\"7\"}", &answer);
+    post("GetPanic", HTTP_JSON_TYPE, "{\"ident\":\"7\"}", &answer);
     expect_error(&answer, 400, "invalid_argument", "ident");
     post("GetPanic", PROTO_TYPE, "\n\xFFxxx", &answer);
     expect_error(&answer, 400, "invalid_argument", "");
-    post("CreatePanic", JSON_TYPE, "{\"metadata\":{\"a\":[[[[[[[[[[1]]]]]]]]]]}}", &answer);
+    post("CreatePanic", HTTP_JSON_TYPE, "{\"metadata\":{\"a\":[[[[[[[[[[1]]]]]]]]]]}}", &answer);
     expect_error(&answer, 400, "invalid_argument", "metadata");
 }
 
@@ -249,9 +228,9 @@ static void test_details_name_the_field(void **state)
 {
     (void)state;
     struct http_answer answer;
-    post("CreatePanic", JSON_TYPE, "{\"location\":{\"lat\":\"north\"}}", &answer);
+    post("CreatePanic", HTTP_JSON_TYPE, "{\"location\":{\"lat\":\"north\"}}", &answer);
     expect_violation(&answer, "location.lat", "expected number, got string");
-    post("GetPanic", JSON_TYPE, "{\"ident\":\"7\"}", &answer);
+    post("GetPanic", HTTP_JSON_TYPE, "{\"ident\":\"7\"}", &answer);
     expect_violation(&answer, "ident", "unknown field");
     post("GetPanic", PROTO_TYPE,
          "\n\x01"
@@ -267,10 +246,10 @@ static void test_errors_that_are_of_no_field_have_no_details(void **state)
     static const struct {
         const char *headers;
         const char *body;
-    } bad[] = {{JSON_TYPE, "{\"id\":\"" UNKNOWN_ID "\"}"},
-               {JSON_TYPE, "{\"id\":"},
-               {JSON_TYPE "Connect-Timeout-Ms: x\r\n", "{}"},
-               {JSON_TYPE "Content-Encoding: gzip\r\n", "no gzip"}};
+    } bad[] = {{HTTP_JSON_TYPE, "{\"id\":\"" UNKNOWN_ID "\"}"},
+               {HTTP_JSON_TYPE, "{\"id\":"},
+               {HTTP_JSON_TYPE "Connect-Timeout-Ms: x\r\n", "{}"},
+               {HTTP_JSON_TYPE "Content-Encoding: gzip\r\n", "no gzip"}};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct http_answer answer;
         post("GetPanic", bad[i].headers, bad[i].body, &answer);
@@ -288,10 +267,10 @@ static void test_protocol_version(void **state)
 {
     (void)state;
     struct http_answer answer;
-    post("ListPanics", JSON_TYPE "Connect-Protocol-Version: 1\r\n", "{}", &answer);
+    post("ListPanics", HTTP_JSON_TYPE "Connect-Protocol-Version: 1\r\n", "{}", &answer);
     assert_int_equal(answer.status, 200);
     http_answer_free(&answer);
-    post("ListPanics", JSON_TYPE "Connect-Protocol-Version: 2\r\n", "{}", &answer);
+    post("ListPanics", HTTP_JSON_TYPE "Connect-Protocol-Version: 2\r\n", "{}", &answer);
     expect_error(&answer, 400, "invalid_argument", "Connect-Protocol-Version");
 }
 
@@ -300,16 +279,16 @@ static void test_timeout(void **state)
     (void)state;
     static const char *const bad[] = {"12345678901", "-1", "1s", ""};
     struct http_answer answer;
-    post("ListPanics", JSON_TYPE "Connect-Timeout-Ms: 9999999999\r\n", "{}", &answer);
+    post("ListPanics", HTTP_JSON_TYPE "Connect-Timeout-Ms: 9999999999\r\n", "{}", &answer);
     assert_int_equal(answer.status, 200);
     http_answer_free(&answer);
     for (size_t i = 0; i < 4; i++) {
         char headers[128];
-        snprintf(headers, sizeof(headers), JSON_TYPE "Connect-Timeout-Ms: %s\r\n", bad[i]);
+        snprintf(headers, sizeof(headers), HTTP_JSON_TYPE "Connect-Timeout-Ms: %s\r\n", bad[i]);
         post("ListPanics", headers, "{}", &answer);
         expect_error(&answer, 400, "invalid_argument", "Connect-Timeout-Ms");
     }
-    post("ListPanics", JSON_TYPE "Connect-Timeout-Ms: 0\r\n", "{}", &answer);
+    post("ListPanics", HTTP_JSON_TYPE "Connect-Timeout-Ms: 0\r\n", "{}", &answer);
     expect_error(&answer, 504, "deadline_exceeded", "deadline");
 }
 
@@ -317,7 +296,7 @@ static void test_create_is_carried_out_past_its_deadline(void **state)
 {
     (void)state;
     struct http_answer answer;
-    post("CreatePanic", JSON_TYPE "Connect-Timeout-Ms: 0\r\n", "{}", &answer);
+    post("CreatePanic", HTTP_JSON_TYPE "Connect-Timeout-Ms: 0\r\n", "{}", &answer);
     assert_int_equal(answer.status, 200);
     http_answer_free(&answer);
 }
@@ -326,9 +305,9 @@ static void test_unknown_content_coding_names_what_is_supported(void **state)
 {
     (void)state;
     struct http_answer answer;
-    post("ListPanics", JSON_TYPE "Content-Encoding: br\r\n", "{}", &answer);
+    post("ListPanics", HTTP_JSON_TYPE "Content-Encoding: br\r\n", "{}", &answer);
     expect_error(&answer, 501, "unimplemented", "identity");
-    post("ListPanics", JSON_TYPE "Content-Encoding: identity\r\n", "{}", &answer);
+    post("ListPanics", HTTP_JSON_TYPE "Content-Encoding: identity\r\n", "{}", &answer);
     assert_int_equal(answer.status, 200);
     http_answer_free(&answer);
 }
@@ -402,7 +381,7 @@ static void test_get_with_a_body_is_415(void **state)
 {
     (void)state;
     struct http_answer answer;
-    http_call(url, "GET", SERVICE "GetPanic?encoding=json&message=%7B%7D", "", "{}", &answer);
+    http_call(edge_url(), "GET", SERVICE "GetPanic?encoding=json&message=%7B%7D", "", "{}", &answer);
     expect_error(&answer, 415, "invalid_argument", "no body");
 }
 
@@ -415,12 +394,12 @@ static void test_binary_headers_are_base64(void **state)
     struct http_answer answer;
     for (size_t i = 0; i < 3; i++) {
         char headers[128];
-        snprintf(headers, sizeof(headers), JSON_TYPE "X-Extra-Bin: %s\r\n", good[i]);
+        snprintf(headers, sizeof(headers), HTTP_JSON_TYPE "X-Extra-Bin: %s\r\n", good[i]);
         post("ListPanics", headers, "{}", &answer);
         assert_int_equal(answer.status, 200);
         http_answer_free(&answer);
     }
-    post("ListPanics", JSON_TYPE "X-Extra-Bin: A*\r\n", "{}", &answer);
+    post("ListPanics", HTTP_JSON_TYPE "X-Extra-Bin: A*\r\n", "{}", &answer);
     expect_error(&answer, 400, "invalid_argument", "x-extra-bin");
 }
 
@@ -430,7 +409,7 @@ static void test_preflight_of_a_listed_origin(void **state)
 {
     (void)state;
     struct http_answer answer;
-    http_call(url, "OPTIONS", SERVICE "GetPanic",
+    http_call(edge_url(), "OPTIONS", SERVICE "GetPanic",
               "Origin: " ORIGIN "\r\nAccess-Control-Request-Method: POST\r\n"
               "Access-Control-Request-Headers: content-type\r\n",
               NULL, &answer);
@@ -453,11 +432,11 @@ static void test_answer_to_a_listed_origin_may_be_read(void **state)
 {
     (void)state;
     struct http_answer answer;
-    post("ListPanics", JSON_TYPE "Origin: " ORIGIN "\r\n", "{}", &answer);
+    post("ListPanics", HTTP_JSON_TYPE "Origin: " ORIGIN "\r\n", "{}", &answer);
     assert_int_equal(answer.status, 200);
     assert_string_equal(http_header(&answer, "Access-Control-Allow-Origin"), ORIGIN);
     http_answer_free(&answer);
-    post("GetPanic", JSON_TYPE "Origin: " ORIGIN "\r\n", "{", &answer);
+    post("GetPanic", HTTP_JSON_TYPE "Origin: " ORIGIN "\r\n", "{", &answer);
     assert_string_equal(http_header(&answer, "Access-Control-Allow-Origin"), ORIGIN);
     expect_error(&answer, 400, "invalid_argument", "not valid JSON");
 }
@@ -470,7 +449,7 @@ static void test_origin_that_only_looks_like_a_listed_one_is_refused(void **stat
     for (size_t i = 0; i < 5; i++) {
         char headers[128];
         struct http_answer answer;
-        snprintf(headers, sizeof(headers), JSON_TYPE "Origin: %s\r\n", origins[i]);
+        snprintf(headers, sizeof(headers), HTTP_JSON_TYPE "Origin: %s\r\n", origins[i]);
         post("ListPanics", headers, "{}", &answer);
         assert_null(http_header(&answer, "Access-Control-Allow-Origin"));
         http_expect(&answer, 403, "code", "permission_denied");
@@ -505,5 +484,5 @@ int main(void)
         cmocka_unit_test(test_answer_to_a_listed_origin_may_be_read),
         cmocka_unit_test(test_origin_that_only_looks_like_a_listed_one_is_refused),
     };
-    return cmocka_run_group_tests_name("http_connect", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("http_connect", tests, set_up, edge_tear_down);
 }

@@ -8,35 +8,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "harness/http_client.h"
-#include "harness/panicd.h"
+#include "harness/edge.h"
 
 #define HOST "Host: test\r\n"
 #define PRESS "{\"location\":{\"lat\":1,\"lng\":2}}"
 #define PRESS_LENGTH "30"
 
-static struct panicd *panicd;
-static const char *url;
-
-static int set_up(void **state)
-{
-    (void)state;
-    panicd = panicd_start(NULL);
-    url = panicd_http(panicd);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    panicd_end(panicd);
-    return 0;
-}
-
 /* Refused in one answer, behind which nothing comes any more. */
 static void expect_closed(const char *request, size_t length, int status, const char *text)
 {
-    int fd = http_connect(url, NULL);
+    int fd = http_connect(edge_url(), NULL);
     struct http_answer answer;
     http_send_bytes(fd, request, length);
     http_receive(fd, &answer);
@@ -296,5 +277,5 @@ int main(void)
         cmocka_unit_test(test_too_many_headers),
         cmocka_unit_test(test_what_evhttp_refuses_is_told_in_json_too),
     };
-    return cmocka_run_group_tests_name("http_guard", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("http_guard", tests, edge_set_up, edge_tear_down);
 }

@@ -8,34 +8,14 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "harness/http_client.h"
-#include "harness/panicd.h"
+#include "harness/edge.h"
 #include "json/base64.h"
 
 #define CONNECT_CREATE "/panic.v1.PanicService/CreatePanic"
 #define CONNECT_GET "/panic.v1.PanicService/GetPanic"
-#define JSON_TYPE "Content-Type: application/json\r\n"
 #define GZIP "Content-Encoding: gzip\r\n"
 #define PACKED_MAX 65536
 #define CONTENT_MAX (1024 * 1024)
-
-static struct panicd *panicd;
-static const char *url;
-
-static int set_up(void **state)
-{
-    (void)state;
-    panicd = panicd_start(NULL);
-    url = panicd_http(panicd);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    panicd_end(panicd);
-    return 0;
-}
 
 struct packed {
     unsigned char data[PACKED_MAX];
@@ -72,10 +52,11 @@ static void post_packed(const char *target, const struct packed *packed, const c
                         struct http_answer *answer)
 {
     char head[512];
-    int length = snprintf(head, sizeof(head),
-                          "POST %s HTTP/1.1\r\nHost: test\r\n" JSON_TYPE GZIP "%sContent-Length: %zu\r\n\r\n",
-                          target, headers, packed->length);
-    int fd = http_connect(url, NULL);
+    int length =
+        snprintf(head, sizeof(head),
+                 "POST %s HTTP/1.1\r\nHost: test\r\n" HTTP_JSON_TYPE GZIP "%sContent-Length: %zu\r\n\r\n",
+                 target, headers, packed->length);
+    int fd = http_connect(edge_url(), NULL);
     http_send_bytes(fd, head, (size_t)length);
     http_send_bytes(fd, packed->data, packed->length);
     http_receive(fd, answer);
@@ -125,7 +106,7 @@ static void test_binary_message_comes_packed(void **state)
                  "POST " CONNECT_CREATE " HTTP/1.1\r\nHost: test\r\nContent-Type: application/proto\r\n" GZIP
                  "Content-Length: %zu\r\n\r\n",
                  packed.length);
-    int fd = http_connect(url, NULL);
+    int fd = http_connect(edge_url(), NULL);
     http_send_bytes(fd, head, (size_t)length);
     http_send_bytes(fd, packed.data, packed.length);
     http_receive(fd, &answer);
@@ -189,7 +170,7 @@ static void test_empty_body_is_in_no_coding(void **state)
              "POST %s HTTP/1.1\r\nHost: test\r\nContent-Type: application/proto\r\n" GZIP
              "Content-Length: 0\r\n\r\n",
              CONNECT_CREATE);
-    int fd = http_connect(url, NULL);
+    int fd = http_connect(edge_url(), NULL);
     http_send(fd, head);
     http_receive(fd, &answer);
     close(fd);
@@ -203,10 +184,10 @@ static void test_unknown_coding_is_refused_and_says_what_is_known(void **state)
 {
     struct http_answer answer;
     (void)state;
-    http_call(url, "POST", "/panic", "Content-Encoding: br\r\n", "{}", &answer);
+    http_call(edge_url(), "POST", "/panic", "Content-Encoding: br\r\n", "{}", &answer);
     assert_string_equal(http_header(&answer, "Accept-Encoding"), "gzip, identity");
     http_expect(&answer, 415, "code", "unimplemented");
-    http_call(url, "POST", CONNECT_CREATE, JSON_TYPE "Content-Encoding: zstd\r\n", "{}", &answer);
+    http_call(edge_url(), "POST", CONNECT_CREATE, HTTP_JSON_TYPE "Content-Encoding: zstd\r\n", "{}", &answer);
     assert_string_equal(http_header(&answer, "Accept-Encoding"), "gzip, identity");
     http_expect(&answer, 501, "message", "gzip, identity");
 }
@@ -215,7 +196,7 @@ static void test_identity_by_name_is_taken(void **state)
 {
     struct http_answer answer;
     (void)state;
-    http_call(url, "POST", "/panic", "Content-Encoding: identity\r\n", "{}", &answer);
+    http_call(edge_url(), "POST", "/panic", "Content-Encoding: identity\r\n", "{}", &answer);
     assert_int_equal(answer.status, 202);
     http_answer_free(&answer);
 }
@@ -235,7 +216,7 @@ static void get_packed(const char *text, const char *compression, struct http_an
     snprintf(target, sizeof(target),
              CONNECT_GET "?connect=v1&encoding=json&base64=1&compression=%s&message=%.*s", compression,
              (int)length, base64);
-    http_call(url, "GET", target, "", NULL, answer);
+    http_call(edge_url(), "GET", target, "", NULL, answer);
 }
 
 static void test_message_of_the_query_comes_packed(void **state)
@@ -268,7 +249,7 @@ static void new_long_panic(char path[64])
     memcpy(body, "{\"metadata\":{\"note\":\"", 21);
     memset(body + 21, 'n', 3000);
     memcpy(body + 3021, "\"}}", 4);
-    http_call(url, "POST", "/panic", "", body, &answer);
+    http_call(edge_url(), "POST", "/panic", "", body, &answer);
     assert_int_equal(answer.status, 202);
     snprintf(path, 64, "%s", http_header(&answer, "Location"));
     http_answer_free(&answer);
@@ -279,7 +260,7 @@ static void expect_answer(const char *path, const char *accept_encoding, bool is
     struct http_answer answer;
     char header[256];
     snprintf(header, sizeof(header), "Accept-Encoding: %s\r\n", accept_encoding);
-    http_call(url, "GET", path, header, NULL, &answer);
+    http_call(edge_url(), "GET", path, header, NULL, &answer);
     assert_int_equal(answer.status, 200);
     assert_string_equal(http_header(&answer, "Vary"), "Accept-Encoding");
     if (is_packed) {
@@ -326,7 +307,7 @@ static void test_wishes_on_several_lines_are_one_list(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct http_answer answer;
-        http_call(url, "GET", "/openapi.yaml", cases[i].headers, NULL, &answer);
+        http_call(edge_url(), "GET", "/openapi.yaml", cases[i].headers, NULL, &answer);
         assert_int_equal(answer.status, 200);
         assert_int_equal(http_header(&answer, "Content-Encoding") != NULL, cases[i].packed);
         http_answer_free(&answer);
@@ -337,10 +318,10 @@ static void test_head_says_the_length_of_the_packed_body(void **state)
 {
     struct http_answer answer;
     (void)state;
-    http_call(url, "GET", "/openapi.yaml", "Accept-Encoding: gzip\r\n", NULL, &answer);
+    http_call(edge_url(), "GET", "/openapi.yaml", "Accept-Encoding: gzip\r\n", NULL, &answer);
     size_t length = answer.length;
     http_answer_free(&answer);
-    int fd = http_connect(url, NULL);
+    int fd = http_connect(edge_url(), NULL);
     http_send(fd, "HEAD /openapi.yaml HTTP/1.1\r\nHost: test\r\nAccept-Encoding: gzip\r\n\r\n");
     http_receive_head(fd, &answer);
     close(fd);
@@ -359,7 +340,8 @@ static void test_connect_answers_are_packed_in_both_encodings(void **state)
     new_long_panic(path);
     for (size_t i = 0; i < 2; i++) {
         snprintf(headers, sizeof(headers), "Content-Type: %s\r\nAccept-Encoding: gzip\r\n", types[i]);
-        http_call(url, "POST", "/panic.v1.PanicService/ListPanics", headers, i == 0 ? "{}" : "", &answer);
+        http_call(edge_url(), "POST", "/panic.v1.PanicService/ListPanics", headers, i == 0 ? "{}" : "",
+                  &answer);
         assert_int_equal(answer.status, 200);
         assert_string_equal(http_header(&answer, "Content-Type"), types[i]);
         assert_string_equal(http_header(&answer, "Content-Encoding"), "gzip");
@@ -390,5 +372,5 @@ int main(void)
         cmocka_unit_test(test_head_says_the_length_of_the_packed_body),
         cmocka_unit_test(test_connect_answers_are_packed_in_both_encodings),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, edge_set_up, edge_tear_down);
 }

@@ -7,30 +7,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "harness/http_client.h"
-#include "harness/panicd.h"
+#include "harness/edge.h"
 
 #define HOST "Host: test\r\n"
 #define PRESS "{\"location\":{\"lat\":1,\"lng\":2}}"
 #define PRESS_LENGTH "30"
-
-static struct panicd *panicd;
-static const char *url;
-
-static int set_up(void **state)
-{
-    (void)state;
-    panicd = panicd_start(NULL);
-    url = panicd_http(panicd);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    panicd_end(panicd);
-    return 0;
-}
 
 static void expect_created(int fd)
 {
@@ -49,7 +30,7 @@ static void expect_healthy(int fd)
 static void test_chunked_body(void **state)
 {
     (void)state;
-    int fd = http_connect(url, NULL);
+    int fd = http_connect(edge_url(), NULL);
     http_send(fd, "POST /panic HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
                   "a\r\n{\"location\r\n14\r\n\":{\"lat\":1,\"lng\":2}}\r\n0\r\n\r\n");
     expect_created(fd);
@@ -63,7 +44,7 @@ static void test_request_that_comes_byte_by_byte(void **state)
         "POST /panic HTTP/1.1\r\n" HOST "Content-Length: " PRESS_LENGTH "\r\n\r\n" PRESS
         "POST /panic HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
         "a\r\n{\"location\r\n14\r\n\":{\"lat\":1,\"lng\":2}}\r\n0\r\n\r\n";
-    int fd = http_connect(url, NULL);
+    int fd = http_connect(edge_url(), NULL);
     for (size_t i = 0; i < sizeof(request) - 1; i++) {
         http_send_bytes(fd, request + i, 1);
     }
@@ -79,7 +60,7 @@ static void test_chunked_bodies_in_two_pieces_of_any_length(void **state)
                                   "a\r\n{\"location\r\n14\r\n\":{\"lat\":1,\"lng\":2}}\r\n0\r\n\r\n"
                                   "GET /health HTTP/1.1\r\n" HOST "\r\n";
     (void)state;
-    int fd = http_connect(url, NULL);
+    int fd = http_connect(edge_url(), NULL);
     for (size_t first = 1; first < sizeof(request) - 1; first++) {
         http_send_bytes(fd, request, first);
         http_send_bytes(fd, request + first, sizeof(request) - 1 - first);
@@ -92,7 +73,7 @@ static void test_chunked_bodies_in_two_pieces_of_any_length(void **state)
 static void test_requests_in_one_packet_are_answered_in_order(void **state)
 {
     (void)state;
-    int fd = http_connect(url, NULL);
+    int fd = http_connect(edge_url(), NULL);
     http_send(fd, "GET /health HTTP/1.1\r\n" HOST "\r\n"
                   "POST /panic HTTP/1.1\r\n" HOST "Content-Length: " PRESS_LENGTH "\r\n\r\n" PRESS
                   "GET /health HTTP/1.1\r\n" HOST "\r\nGET /hea");
@@ -107,7 +88,7 @@ static void test_requests_in_one_packet_are_answered_in_order(void **state)
 static void test_rubbish_behind_a_request_does_not_cost_its_answer(void **state)
 {
     (void)state;
-    int fd = http_connect(url, NULL);
+    int fd = http_connect(edge_url(), NULL);
     struct http_answer answer;
     http_send(fd, "POST /panic HTTP/1.1\r\n" HOST "Content-Length: " PRESS_LENGTH "\r\n\r\n" PRESS
                   "}\x01rubbish\r\n\r\n");
@@ -121,7 +102,7 @@ static void test_rubbish_behind_a_request_does_not_cost_its_answer(void **state)
 static void test_expect_100_continue(void **state)
 {
     (void)state;
-    int fd = http_connect(url, NULL);
+    int fd = http_connect(edge_url(), NULL);
     struct http_answer answer;
     http_send(fd, "POST /panic HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: " PRESS_LENGTH
                   "\r\n\r\n");
@@ -149,11 +130,11 @@ static void test_half_a_request_and_gone_harms_nobody(void **state)
         "POST /panic HTTP/1.1\r\nHost:", "POST /panic HTTP/1.1\r\n" HOST "Content-Length: 30\r\n\r\n{\"loc",
         "POST /panic HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\r\n{"};
     for (size_t i = 0; i < 5; i++) {
-        int fd = http_connect(url, NULL);
+        int fd = http_connect(edge_url(), NULL);
         http_send(fd, halves[i]);
         close(fd);
     }
-    int fd = http_connect(url, NULL);
+    int fd = http_connect(edge_url(), NULL);
     http_send(fd, "GET /health HTTP/1.1\r\n" HOST "\r\n");
     expect_healthy(fd);
     close(fd);
@@ -162,7 +143,7 @@ static void test_half_a_request_and_gone_harms_nobody(void **state)
 static void test_connection_close_is_honoured(void **state)
 {
     (void)state;
-    int fd = http_connect(url, NULL);
+    int fd = http_connect(edge_url(), NULL);
     http_send(fd, "GET /health HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n");
     expect_healthy(fd);
     assert_true(http_is_closed(fd));
@@ -228,14 +209,14 @@ static void test_mutated_requests_harm_nobody(void **state)
         char rest[4096];
         memcpy(text, request, sizeof(request));
         size_t length = mutate(text, sizeof(request) - 1, sizeof(text));
-        int fd = http_connect(url, NULL);
+        int fd = http_connect(edge_url(), NULL);
         send_in_pieces(fd, text, length);
         shutdown(fd, SHUT_WR);
         while (recv(fd, rest, sizeof(rest), 0) > 0) {
         }
         close(fd);
     }
-    int fd = http_connect(url, NULL);
+    int fd = http_connect(edge_url(), NULL);
     http_send(fd, "GET /health HTTP/1.1\r\n" HOST "\r\n");
     expect_healthy(fd);
     close(fd);
@@ -254,5 +235,5 @@ int main(void)
         cmocka_unit_test(test_connection_close_is_honoured),
         cmocka_unit_test(test_mutated_requests_harm_nobody),
     };
-    return cmocka_run_group_tests_name("http_unusual", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("http_unusual", tests, edge_set_up, edge_tear_down);
 }

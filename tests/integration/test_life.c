@@ -7,34 +7,7 @@
 
 #include "base/id.h"
 #include "c/panic_client.h"
-#include "harness/calls.h"
-#include "harness/panicd.h"
-
-struct fixture {
-    struct panicd *panicd;
-    struct panic_client *client;
-    struct arena arena;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    f->panicd = panicd_start(NULL);
-    f->client = calls_connect(panicd_ipc(f->panicd));
-    arena_init(&f->arena, NULL, 0, 16 * 1024 * 1024);
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    panic_client_close(f->client);
-    panicd_end(f->panicd);
-    arena_reset(&f->arena);
-    free(f);
-    return 0;
-}
+#include "harness/fixture.h"
 
 static void test_create_answers_processing_and_durable(void **state)
 {
@@ -184,17 +157,15 @@ static void test_tcp_and_ipc_see_the_same_panic(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_create_answers_processing_and_durable, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_nearest_responder_gets_the_panic, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_responder_has_one_panic_at_a_time, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_resolving_twice_is_a_repeat_only_with_the_same_outcome, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_unknown_id_is_not_found, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_list_pages_through_everything_once, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_what_was_acknowledged_survives_a_restart, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_test_panics_get_simulated_responders_and_live_ones_the_others,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_tcp_and_ipc_see_the_same_panic, set_up, tear_down),
+        FIXTURE_TEST(test_create_answers_processing_and_durable),
+        FIXTURE_TEST(test_nearest_responder_gets_the_panic),
+        FIXTURE_TEST(test_a_responder_has_one_panic_at_a_time),
+        FIXTURE_TEST(test_resolving_twice_is_a_repeat_only_with_the_same_outcome),
+        FIXTURE_TEST(test_unknown_id_is_not_found),
+        FIXTURE_TEST(test_list_pages_through_everything_once),
+        FIXTURE_TEST(test_what_was_acknowledged_survives_a_restart),
+        FIXTURE_TEST(test_test_panics_get_simulated_responders_and_live_ones_the_others),
+        FIXTURE_TEST(test_tcp_and_ipc_see_the_same_panic),
     };
     return cmocka_run_group_tests_name("life", tests, NULL, NULL);
 }

@@ -15,51 +15,27 @@
 #include "base/clock.h"
 #include "harness/calls.h"
 #include "harness/creators.h"
-#include "harness/http_client.h"
-#include "harness/panicd.h"
+#include "harness/edge.h"
 #include "harness/scrape.h"
 
-#define JSON_TYPE "Content-Type: application/json\r\n"
 #define METHOD(name) "method=\"/panic.v1.PanicService/" name "\""
 #define CREATED "panicd_requests_total{" METHOD("CreatePanic") ",code=\"OK\"}"
 #define CREATE_TIMES "panicd_request_duration_seconds_count{" METHOD("CreatePanic") "}"
-
-static struct panicd *panicd;
-static const char *url;
-
-static int set_up(void **state)
-{
-    (void)state;
-    panicd = panicd_start(NULL);
-    url = panicd_http(panicd);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    panicd_end(panicd);
-    return 0;
-}
 
 /* The id of a new panic, in static storage until the next one. */
 static const char *create(const char *body)
 {
     static char id[64];
-    struct http_answer answer;
-    http_call(url, "POST", "/panic", JSON_TYPE, body, &answer);
-    assert_int_equal(answer.status, 202);
-    json_t *json = http_json(&answer);
-    snprintf(id, sizeof(id), "%s", json_string_value(json_object_get(json, "id")));
+    json_t *json = edge_create(edge_url(), HTTP_JSON_TYPE, body);
+    snprintf(id, sizeof(id), "%s", http_text_of(json, "id"));
     json_decref(json);
-    http_answer_free(&answer);
     return id;
 }
 
 static void get(const char *target, int status)
 {
     struct http_answer answer;
-    http_call(url, "GET", target, "", NULL, &answer);
+    http_call(edge_url(), "GET", target, "", NULL, &answer);
     assert_int_equal(answer.status, status);
     http_answer_free(&answer);
 }
@@ -68,13 +44,13 @@ static void get(const char *target, int status)
 static void wait_for(const char *sample, double wanted)
 {
     int64_t give_up_us = monotonic_us() + HARNESS_PATIENCE_US;
-    double value = scrape_now(url, sample);
+    double value = scrape_now(edge_url(), sample);
     while (value < wanted) {
         if (monotonic_us() >= give_up_us) {
             fail_msg("%s stays at %g, expected %g", sample, value, wanted);
         }
         poll(NULL, 0, 20);
-        value = scrape_now(url, sample);
+        value = scrape_now(edge_url(), sample);
     }
 }
 
@@ -91,11 +67,11 @@ static void test_create_is_counted_all_the_way_down(void **state)
     };
     enum { N = sizeof(samples) / sizeof(samples[0]), CREATES = 3 };
     (void)state;
-    char *before = scrape(url);
+    char *before = scrape(edge_url());
     for (int i = 0; i < CREATES; i++) {
         create("{}");
     }
-    char *after = scrape(url);
+    char *after = scrape(edge_url());
     for (size_t i = 0; i < N; i++) {
         if (scrape_value(after, samples[i]) - scrape_value(before, samples[i]) != CREATES) {
             fail_msg("%s was raised by %g", samples[i],
@@ -119,27 +95,27 @@ static void test_refused_create_is_counted_under_its_code(void **state)
     static const char refused[] =
         "panicd_requests_total{" METHOD("CreatePanic") ",code=\"INVALID_ARGUMENT\"}";
     struct http_answer answer;
-    double created = scrape_now(url, CREATED);
-    http_call(url, "POST", "/panic", JSON_TYPE, "{\"location\":7}", &answer);
+    double created = scrape_now(edge_url(), CREATED);
+    http_call(edge_url(), "POST", "/panic", HTTP_JSON_TYPE, "{\"location\":7}", &answer);
     assert_int_equal(answer.status, 400);
     http_answer_free(&answer);
-    assert_true(scrape_now(url, refused) == 1);
-    assert_true(scrape_now(url, CREATED) == created);
+    assert_true(scrape_now(edge_url(), refused) == 1);
+    assert_true(scrape_now(edge_url(), CREATED) == created);
 }
 
 static void test_request_that_is_not_http_raises_its_reason(void **state)
 {
     (void)state;
     static const char sample[] = "panicd_http_guarded_total{reason=\"malformed\"}";
-    double before = scrape_now(url, sample);
+    double before = scrape_now(edge_url(), sample);
     struct http_answer answer;
-    int fd = http_connect(url, NULL);
+    int fd = http_connect(edge_url(), NULL);
     http_send(fd, "GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
     http_receive(fd, &answer);
     assert_int_equal(answer.status, 400);
     http_answer_free(&answer);
     close(fd);
-    assert_true(scrape_now(url, sample) == before + 1);
+    assert_true(scrape_now(edge_url(), sample) == before + 1);
 }
 
 static void test_reads_hit_the_cache_or_miss_it(void **state)
@@ -147,10 +123,10 @@ static void test_reads_hit_the_cache_or_miss_it(void **state)
     (void)state;
     char target[80];
     snprintf(target, sizeof(target), "/panic/%s", create("{}"));
-    char *before = scrape(url);
+    char *before = scrape(edge_url());
     get(target, 200);
     get("/panic/018f4e2a-7c3b-7d10-9a55-3b1f0e6c2dff", 404);
-    char *after = scrape(url);
+    char *after = scrape(edge_url());
     assert_true(scrape_value(after, "panicd_cache_hits_total") ==
                 scrape_value(before, "panicd_cache_hits_total") + 1);
     assert_true(scrape_value(after, "panicd_cache_misses_total") >
@@ -164,15 +140,15 @@ static void test_reads_hit_the_cache_or_miss_it(void **state)
 static void test_calls_over_nng_are_counted_with_their_connection(void **state)
 {
     (void)state;
-    double requests = scrape_now(url, "panicd_rpc_requests_total");
-    double created = scrape_now(url, CREATED);
-    struct panic_client *client = calls_connect(panicd_ipc(panicd));
+    double requests = scrape_now(edge_url(), "panicd_rpc_requests_total");
+    double created = scrape_now(edge_url(), CREATED);
+    struct panic_client *client = calls_connect(panicd_ipc(edge_panicd()));
     struct arena arena;
     arena_init(&arena, NULL, 0, 1024 * 1024);
     calls_create(client, &arena, NULL);
-    assert_true(scrape_now(url, "panicd_rpc_requests_total") == requests + 1);
-    assert_true(scrape_now(url, CREATED) == created + 1);
-    assert_true(scrape_now(url, "panicd_rpc_connections") >= 1);
+    assert_true(scrape_now(edge_url(), "panicd_rpc_requests_total") == requests + 1);
+    assert_true(scrape_now(edge_url(), CREATED) == created + 1);
+    assert_true(scrape_now(edge_url(), "panicd_rpc_connections") >= 1);
     arena_reset(&arena);
     panic_client_close(client);
 }
@@ -182,10 +158,10 @@ static void test_auditor_counts_open_and_waiting_panics(void **state)
     (void)state;
     create("{}");
     create("{}");
-    double created = scrape_now(url, "panicd_panics_counted_timestamp_seconds");
+    double created = scrape_now(edge_url(), "panicd_panics_counted_timestamp_seconds");
     /* Of the first test onwards nobody has been free. */
-    wait_for("panicd_panics_unassigned", scrape_now(url, CREATED));
-    char *page = scrape(url);
+    wait_for("panicd_panics_unassigned", scrape_now(edge_url(), CREATED));
+    char *page = scrape(edge_url());
     assert_true(scrape_value(page, "panicd_panics_open") == scrape_value(page, CREATED));
     assert_true(scrape_value(page, "panicd_panics_stored") == scrape_value(page, CREATED));
     assert_true(scrape_value(page, "panicd_panics_overdue") == 0);
@@ -200,14 +176,14 @@ static void test_dispatch_is_counted_and_timed(void **state)
 {
     (void)state;
     static const char latency[] = "panicd_dispatch_latency_seconds_count";
-    double assigned = scrape_now(url, "panicd_dispatch_assigned_total");
-    double times = scrape_now(url, latency);
-    struct panic_client *client = calls_connect(panicd_ipc(panicd));
+    double assigned = scrape_now(edge_url(), "panicd_dispatch_assigned_total");
+    double times = scrape_now(edge_url(), latency);
+    struct panic_client *client = calls_connect(panicd_ipc(edge_panicd()));
     calls_put_responder(client, "unit-42", -33.92, 18.42);
     wait_for("panicd_dispatch_assigned_total", assigned + 1);
-    assert_true(scrape_now(url, latency) == times + 1);
-    assert_true(scrape_now(url, "panicd_dispatch_latency_seconds_sum") > 0);
-    assert_true(scrape_now(url, "panicd_responders_available{simulated=\"false\"}") == 0);
+    assert_true(scrape_now(edge_url(), latency) == times + 1);
+    assert_true(scrape_now(edge_url(), "panicd_dispatch_latency_seconds_sum") > 0);
+    assert_true(scrape_now(edge_url(), "panicd_responders_available{simulated=\"false\"}") == 0);
     panic_client_close(client);
 }
 
@@ -215,8 +191,8 @@ static void test_process_figures_are_those_of_the_process(void **state)
 {
     enum { CONNECTIONS = 50 };
     (void)state;
-    char *page = scrape(url);
-    double resident_kib = (double)panicd_resident_kib(panicd);
+    char *page = scrape(edge_url());
+    double resident_kib = (double)panicd_resident_kib(edge_panicd());
     double resident = scrape_value(page, "process_resident_memory_bytes") / 1024;
     assert_true(resident > resident_kib / 2 && resident < resident_kib * 2);
     double started = scrape_value(page, "process_start_time_seconds");
@@ -226,12 +202,12 @@ static void test_process_figures_are_those_of_the_process(void **state)
     int fds[CONNECTIONS];
     for (int i = 0; i < CONNECTIONS; i++) {
         struct http_answer answer;
-        fds[i] = http_connect(url, NULL);
+        fds[i] = http_connect(edge_url(), NULL);
         http_send(fds[i], "GET /health HTTP/1.1\r\nHost: test\r\n\r\n");
         http_receive(fds[i], &answer);
         http_answer_free(&answer);
     }
-    assert_true(scrape_now(url, "panicd_http_connections") >= CONNECTIONS);
+    assert_true(scrape_now(edge_url(), "panicd_http_connections") >= CONNECTIONS);
     wait_for("process_open_fds", open_before + CONNECTIONS - 10);
     for (int i = 0; i < CONNECTIONS; i++) {
         close(fds[i]);
@@ -246,7 +222,7 @@ static void test_scrapes_under_load_are_whole_and_quick(void **state)
     enum { SCRAPES = 200, CREATES = 400 };
     int slow = 0;
     (void)state;
-    const char *const urls[] = {panicd_ipc(panicd)};
+    const char *const urls[] = {panicd_ipc(edge_panicd())};
     const struct creators_config config = {.urls = urls, .n_urls = 1, .threads = 4, .each_max = 100000};
     const int64_t bound_us = (HARNESS_SANITIZED ? 20 : 2) * US_PER_S;
     struct creators *creators = creators_start(&config);
@@ -254,7 +230,7 @@ static void test_scrapes_under_load_are_whole_and_quick(void **state)
     double before = 0;
     for (int i = 0; i < SCRAPES; i++) {
         int64_t begin_us = monotonic_us();
-        char *page = scrape(url);
+        char *page = scrape(edge_url());
         slow += monotonic_us() - begin_us < bound_us ? 0 : 1;
         scrape_check_histograms(page);
         double now = scrape_value(page, CREATED);
@@ -284,5 +260,5 @@ int main(void)
         cmocka_unit_test(test_process_figures_are_those_of_the_process),
         cmocka_unit_test(test_scrapes_under_load_are_whole_and_quick),
     };
-    return cmocka_run_group_tests_name("metrics", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("metrics", tests, edge_set_up, edge_tear_down);
 }

@@ -12,13 +12,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "harness/http_client.h"
-#include "harness/panicd.h"
-#include "harness/scrape.h"
+#include "harness/edge.h"
 #include "harness/scrape.h"
 #include "panic/v1/panic_service.pb-c.h"
 
-#define JSON_TYPE "Content-Type: application/json\r\n"
 #define SERVICE "/panic.v1.PanicService/"
 #define UNKNOWN_ID "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2dff"
 /* Far below the 30 s after which a call to a silent panicd is given up. */
@@ -66,29 +63,10 @@ static int tear_down(void **state)
     return 0;
 }
 
-static json_t *take_json(struct http_answer *answer, int status)
-{
-    if (answer->status != status) {
-        fail_msg("expected %d, got %s%s", status, answer->head, answer->body);
-    }
-    json_t *json = http_json(answer);
-    http_answer_free(answer);
-    return json;
-}
-
-static void id_of(const json_t *json, char ret_id[64])
-{
-    const char *id = json_string_value(json_object_get(json, "id"));
-    assert_non_null(id);
-    snprintf(ret_id, 64, "%s", id);
-}
-
 static void create(const char *headers, const char *body, char ret_id[64])
 {
-    struct http_answer answer;
-    http_call(url, "POST", "/panic", headers, body, &answer);
-    json_t *json = take_json(&answer, 202);
-    id_of(json, ret_id);
+    json_t *json = edge_create(url, headers, body);
+    snprintf(ret_id, 64, "%s", http_text_of(json, "id"));
     json_decref(json);
 }
 
@@ -96,7 +74,7 @@ static void call(const char *method, const char *body, struct http_answer *answe
 {
     char target[64];
     snprintf(target, sizeof(target), SERVICE "%s", method);
-    http_call(url, "POST", target, JSON_TYPE, body, answer);
+    http_call(url, "POST", target, HTTP_JSON_TYPE, body, answer);
 }
 
 /* ---- what comes through ---- */
@@ -107,10 +85,11 @@ static void test_create_and_get_come_through(void **state)
     char id[64];
     char target[80];
     struct http_answer answer;
-    create(JSON_TYPE, "{\"location\":{\"lat\":-33.9,\"lng\":18.4},\"metadata\":{\"source\":\"app\"}}", id);
+    create(HTTP_JSON_TYPE, "{\"location\":{\"lat\":-33.9,\"lng\":18.4},\"metadata\":{\"source\":\"app\"}}",
+           id);
     snprintf(target, sizeof(target), "/panic/%s", id);
     http_call(url, "GET", target, "", NULL, &answer);
-    json_t *json = take_json(&answer, 200);
+    json_t *json = http_take_json(&answer, 200);
     assert_string_equal(json_string_value(json_object_get(json, "id")), id);
     const json_t *metadata = json_object_get(json, "metadata");
     assert_string_equal(json_string_value(json_object_get(metadata, "source")), "app");
@@ -124,7 +103,7 @@ static void test_metrics_are_those_of_the_shim_alone(void **state)
         "panicd_requests_total{method=\"/panic.v1.PanicService/CreatePanic\",code=\"OK\"}";
     struct http_answer answer;
     double before = scrape_now(url, created);
-    http_call(url, "POST", "/panic", JSON_TYPE, "{}", &answer);
+    http_call(url, "POST", "/panic", HTTP_JSON_TYPE, "{}", &answer);
     http_expect(&answer, 202, "status", "processing");
     char *page = scrape(url);
     assert_true(scrape_value(page, created) == before + 1);
@@ -142,17 +121,17 @@ static void test_connect_json_and_get_come_through(void **state)
     char id[64];
     char text[256];
     struct http_answer answer;
-    create(JSON_TYPE, "{}", id);
+    create(HTTP_JSON_TYPE, "{}", id);
     snprintf(text, sizeof(text), "{\"id\":\"%s\"}", id);
     call("GetPanic", text, &answer);
-    json_t *json = take_json(&answer, 200);
+    json_t *json = http_take_json(&answer, 200);
     const json_t *panic = json_object_get(json, "panic");
     assert_string_equal(json_string_value(json_object_get(panic, "id")), id);
     assert_true(json_boolean_value(json_object_get(panic, "durable")));
     json_decref(json);
     snprintf(text, sizeof(text), SERVICE "GetPanic?encoding=json&message=%%7B%%22id%%22:%%22%s%%22%%7D", id);
     http_call(url, "GET", text, "", NULL, &answer);
-    json = take_json(&answer, 200);
+    json = http_take_json(&answer, 200);
     panic = json_object_get(json, "panic");
     assert_string_equal(json_string_value(json_object_get(panic, "id")), id);
     json_decref(json);
@@ -164,20 +143,13 @@ static void test_connect_binary_comes_through(void **state)
     char id[64];
     uint8_t packed[128];
     struct http_answer answer;
-    create(JSON_TYPE, "{}", id);
+    create(HTTP_JSON_TYPE, "{}", id);
     Panic__V1__GetPanicRequest request = PANIC__V1__GET_PANIC_REQUEST__INIT;
     request.id = id;
     packed[panic__v1__get_panic_request__pack(&request, packed)] = 0;
     http_call(url, "POST", SERVICE "GetPanic", "Content-Type: application/proto\r\n", (const char *)packed,
               &answer);
-    assert_int_equal(answer.status, 200);
-    assert_string_equal(http_header(&answer, "Content-Type"), "application/proto");
-    Panic__V1__GetPanicResponse *response =
-        panic__v1__get_panic_response__unpack(NULL, answer.length, (const uint8_t *)answer.body);
-    assert_non_null(response);
-    assert_string_equal(response->panic->id, id);
-    panic__v1__get_panic_response__free_unpacked(response, NULL);
-    http_answer_free(&answer);
+    edge_expect_binary_panic(&answer, id);
 }
 
 static void test_errors_keep_their_code_and_text(void **state)
@@ -190,9 +162,9 @@ static void test_errors_keep_their_code_and_text(void **state)
     http_expect(&answer, 400, "message", "id: not a UUID");
     char id[64];
     char body[128];
-    create(JSON_TYPE, "{}", id);
+    create(HTTP_JSON_TYPE, "{}", id);
     snprintf(body, sizeof(body), "{\"id\":\"%s\",\"subjectId\":\"other\"}", id);
-    http_call(url, "POST", "/panic", JSON_TYPE, body, &answer);
+    http_call(url, "POST", "/panic", HTTP_JSON_TYPE, body, &answer);
     http_expect(&answer, 409, "code", "already_exists");
 }
 
@@ -200,7 +172,7 @@ static void test_header_that_is_not_utf8_does_not_keep_a_panic_out(void **state)
 {
     (void)state;
     char id[64];
-    create(JSON_TYPE "X-Name: Jos\xe9\r\n", "{}", id);
+    create(HTTP_JSON_TYPE "X-Name: Jos\xe9\r\n", "{}", id);
 }
 
 static void test_body_longer_than_panicd_takes_harms_nobody_else(void **state)
@@ -216,7 +188,7 @@ static void test_body_longer_than_panicd_takes_harms_nobody_else(void **state)
     snprintf(body + 65520, 16, "\"}");
     call("CreatePanic", body, &answer);
     http_expect(&answer, 400, "code", "invalid_argument");
-    create(JSON_TYPE, "{}", id);
+    create(HTTP_JSON_TYPE, "{}", id);
     assert_false(panicd_logged(shim, "upstream does not serve"));
 }
 
@@ -226,7 +198,7 @@ static void test_deadline_of_a_read_is_kept(void **state)
     struct http_answer answer;
     panicd_pause(panicd);
     int64_t begin_us = monotonic_us();
-    http_call(url, "POST", SERVICE "ListPanics", JSON_TYPE "Connect-Timeout-Ms: 300\r\n", "{}", &answer);
+    http_call(url, "POST", SERVICE "ListPanics", HTTP_JSON_TYPE "Connect-Timeout-Ms: 300\r\n", "{}", &answer);
     panicd_signal(panicd, SIGCONT);
     http_expect(&answer, 504, "code", "deadline_exceeded");
     assert_in_range(monotonic_us() - begin_us, 290 * US_PER_MS, NO_HANG_US);
@@ -243,7 +215,7 @@ static void create_quiet_panic(void)
 {
     char id[64];
     bool is_quiet = false;
-    create(JSON_TYPE, "{\"id\":\"" QUIET_ID "\"}", id);
+    create(HTTP_JSON_TYPE, "{\"id\":\"" QUIET_ID "\"}", id);
     int64_t give_up_us = monotonic_us() + HARNESS_PATIENCE_US;
     while (!is_quiet) {
         struct http_answer answer;
@@ -258,7 +230,7 @@ static int start_waiting(void)
 {
     char request[512];
     snprintf(request, sizeof(request),
-             "POST " SERVICE "ListEvents HTTP/1.1\r\nHost: test\r\n" JSON_TYPE
+             "POST " SERVICE "ListEvents HTTP/1.1\r\nHost: test\r\n" HTTP_JSON_TYPE
              "Content-Length: %zu\r\n\r\n%s",
              strlen(WAITING_BODY), WAITING_BODY);
     int fd = http_connect(url, NULL);
@@ -274,7 +246,7 @@ static void test_call_that_waits_as_long_as_it_may_is_answered(void **state)
     create_quiet_panic();
     int64_t begin_us = monotonic_us();
     call("ListEvents", WAITING_BODY, &answer);
-    json_t *json = take_json(&answer, 200);
+    json_t *json = http_take_json(&answer, 200);
     assert_non_null(json_object_get(json, "lastSequence"));
     json_decref(json);
     assert_true(monotonic_us() - begin_us < NO_HANG_US);
@@ -294,7 +266,7 @@ static void test_calls_that_wait_for_events_keep_no_create_waiting(void **state)
     }
     int64_t begin_us = monotonic_us();
     for (size_t i = 0; i < CREATES; i++) {
-        create(JSON_TYPE, "{}", id);
+        create(HTTP_JSON_TYPE, "{}", id);
     }
     assert_true(monotonic_us() - begin_us < NO_HANG_US);
     for (size_t i = 0; i < WAITING; i++) {
@@ -316,7 +288,7 @@ static void expect_unavailable(const char *method, const char *target, const cha
 {
     struct http_answer answer;
     int64_t begin_us = monotonic_us();
-    http_call(url, method, target, body != NULL ? JSON_TYPE : "", body, &answer);
+    http_call(url, method, target, body != NULL ? HTTP_JSON_TYPE : "", body, &answer);
     assert_true(monotonic_us() - begin_us < NO_HANG_US);
     assert_non_null(http_header(&answer, "Retry-After"));
     http_expect(&answer, 503, "code", "unavailable");
@@ -337,7 +309,7 @@ static void test_without_panicd_calls_are_unavailable_and_come_back_by_themselve
     http_answer_free(&answer);
     panicd_restart(panicd);
     wait_ready(true);
-    create(JSON_TYPE, "{}", id);
+    create(HTTP_JSON_TYPE, "{}", id);
 }
 
 static void test_silent_panicd_is_not_ready(void **state)
@@ -372,7 +344,7 @@ static void test_create_whose_answer_was_lost_is_repeated_with_its_key(void **st
     struct http_answer answer;
     char first[64];
     char again[64];
-    create(JSON_TYPE "Idempotency-Key: done\r\n", "{}", first);
+    create(HTTP_JSON_TYPE "Idempotency-Key: done\r\n", "{}", first);
     panicd_pause(panicd);
     int fd = start_create("lost");
     panicd_kill(panicd);
@@ -381,8 +353,8 @@ static void test_create_whose_answer_was_lost_is_repeated_with_its_key(void **st
     close(fd);
     panicd_restart(panicd);
     wait_ready(true);
-    create(JSON_TYPE "Idempotency-Key: lost\r\n", "{}", again);
-    create(JSON_TYPE "Idempotency-Key: done\r\n", "{}", again);
+    create(HTTP_JSON_TYPE "Idempotency-Key: lost\r\n", "{}", again);
+    create(HTTP_JSON_TYPE "Idempotency-Key: done\r\n", "{}", again);
     assert_string_equal(again, first);
 }
 
@@ -449,7 +421,7 @@ static void test_sigterm_answers_what_was_accepted(void **state)
     panicd_wait_log(shim, "\"event\":\"stopping\"");
     panicd_signal(panicd, SIGCONT);
     http_receive(fd, &answer);
-    json_decref(take_json(&answer, 202));
+    json_decref(http_take_json(&answer, 202));
     close(fd);
     assert_int_equal(panicd_wait(shim), 0);
     panicd_restart(shim);
@@ -470,7 +442,7 @@ static void test_sigterm_is_not_held_up_by_a_call_that_waits(void **state)
     int64_t begin_us = monotonic_us();
     panicd_signal(shim, SIGTERM);
     http_receive(fd, &answer);
-    json_decref(take_json(&answer, 200));
+    json_decref(http_take_json(&answer, 200));
     close(fd);
     assert_int_equal(panicd_wait(shim), 0);
     assert_true(monotonic_us() - begin_us < NO_HANG_US);

@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "base/id.h"
-#include "harness/calls.h"
-#include "harness/panicd.h"
+#include "harness/fixture.h"
 #include "rpc/channel.h"
 
 #define CONNECTIONS 10
@@ -33,13 +32,6 @@ struct crowd {
     /* Under lock. */
     size_t n_answered;
     struct answer answers[CALLS];
-};
-
-struct fixture {
-    struct panicd *panicd;
-    struct panic_client *client;
-    struct arena arena;
-    struct rpc_channel *channels[CONNECTIONS];
 };
 
 /* A request with two metadata entries, in either order, and a place. */
@@ -83,34 +75,6 @@ static void new_id(char id[ID_TEXT_SIZE])
     id_format(&fresh, id);
 }
 
-static int set_up(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    f->panicd = panicd_start(NULL);
-    f->client = calls_connect(panicd_ipc(f->panicd));
-    arena_init(&f->arena, NULL, 0, (size_t)16 * 1024 * 1024);
-    for (size_t i = 0; i < CONNECTIONS; i++) {
-        const struct rpc_channel_config config = {
-            .url = i % 2 == 0 ? panicd_tcp(f->panicd) : panicd_ipc(f->panicd), .contexts = CALLS_EACH};
-        assert_ok(rpc_channel_open(&config, &f->channels[i], NULL));
-    }
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    for (size_t i = 0; i < CONNECTIONS; i++) {
-        rpc_channel_close(f->channels[i]);
-    }
-    panic_client_close(f->client);
-    panicd_end(f->panicd);
-    arena_reset(&f->arena);
-    free(f);
-    return 0;
-}
-
 /* What never changes of a panic, packed. */
 static size_t pack_content(const Panic__V1__Panic *panic, uint8_t *content, size_t size)
 {
@@ -143,14 +107,25 @@ static void note_answer(void *arg, const struct rpc_result *result)
     pthread_mutex_unlock(&crowd->lock);
 }
 
-static void create_from_all_at_once(struct fixture *f, const char *id, struct crowd *crowd)
+/* Half of them over each transport. */
+static void open_channels(const struct fixture *f, struct rpc_channel *channels[CONNECTIONS])
+{
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        const struct rpc_channel_config config = {
+            .url = i % 2 == 0 ? panicd_tcp(f->panicd) : panicd_ipc(f->panicd), .contexts = CALLS_EACH};
+        assert_ok(rpc_channel_open(&config, &channels[i], NULL));
+    }
+}
+
+static void create_from_all_at_once(struct rpc_channel *const channels[CONNECTIONS], const char *id,
+                                    struct crowd *crowd)
 {
     *crowd = (struct crowd){.lock = PTHREAD_MUTEX_INITIALIZER, .all_there = PTHREAD_COND_INITIALIZER};
     for (size_t i = 0; i < CALLS; i++) {
         struct request request;
         make_request(&request, id, i % 3 == 0);
         crowd->answers[i].crowd = crowd;
-        assert_ok(rpc_channel_call(f->channels[i % CONNECTIONS], &panic__v1__panic_service__descriptor,
+        assert_ok(rpc_channel_call(channels[i % CONNECTIONS], &panic__v1__panic_service__descriptor,
                                    "CreatePanic", &request.create.base, HARNESS_PATIENCE_US, note_answer,
                                    &crowd->answers[i]));
     }
@@ -170,11 +145,13 @@ static void count_panic(void *ctx, const Panic__V1__Panic *panic)
 static void test_a_hundred_creates_with_one_id_are_one_panic(void **state)
 {
     struct fixture *f = *state;
+    struct rpc_channel *channels[CONNECTIONS];
+    open_channels(f, channels);
     for (size_t round = 0; round < IDS; round++) {
         char id[ID_TEXT_SIZE];
         new_id(id);
         struct crowd crowd;
-        create_from_all_at_once(f, id, &crowd);
+        create_from_all_at_once(channels, id, &crowd);
         size_t first_ones = 0;
         for (size_t i = 0; i < CALLS; i++) {
             const struct answer *answer = &crowd.answers[i];
@@ -188,10 +165,20 @@ static void test_a_hundred_creates_with_one_id_are_one_panic(void **state)
         }
         assert_int_equal(first_ones, 1);
     }
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        rpc_channel_close(channels[i]);
+    }
     size_t stored = 0;
     calls_each_panic(f->client, count_panic, &stored);
     assert_int_equal(stored, IDS);
     print_message("%d times %d creates of one id: %zu panics\n", IDS, CALLS, stored);
+}
+
+static enum status create(struct fixture *f, struct request *request,
+                          const Panic__V1__CreatePanicResponse **ret_response, struct diag *diag)
+{
+    return panic_client_create(f->client, &request->create, HARNESS_PATIENCE_US, &f->arena, ret_response,
+                               diag);
 }
 
 static void test_other_content_is_refused_and_the_panic_stays_as_it_was(void **state)
@@ -203,23 +190,18 @@ static void test_other_content_is_refused_and_the_panic_stays_as_it_was(void **s
     make_request(&request, id, false);
     const Panic__V1__CreatePanicResponse *response;
     struct diag diag;
-    assert_ok(
-        panic_client_create(f->client, &request.create, HARNESS_PATIENCE_US, &f->arena, &response, &diag));
+    assert_ok(create(f, &request, &response, &diag));
     uint8_t before[512];
     size_t length = pack_content(response->panic, before, sizeof(before));
 
     struct request other;
     make_request(&other, id, false);
     other.values[0].number_value = 79.0;
-    assert_status(
-        panic_client_create(f->client, &other.create, HARNESS_PATIENCE_US, &f->arena, &response, &diag),
-        STATUS_ALREADY_EXISTS);
+    assert_status(create(f, &other, &response, &diag), STATUS_ALREADY_EXISTS);
     assert_non_null(strstr(diag.text, "id: "));
     make_request(&other, id, false);
     other.create.location = NULL;
-    assert_status(
-        panic_client_create(f->client, &other.create, HARNESS_PATIENCE_US, &f->arena, &response, &diag),
-        STATUS_ALREADY_EXISTS);
+    assert_status(create(f, &other, &response, &diag), STATUS_ALREADY_EXISTS);
 
     const Panic__V1__Panic *panic = calls_get(f->client, &f->arena, id);
     uint8_t after[512];
@@ -237,12 +219,10 @@ static void test_another_order_of_the_metadata_is_the_same_content(void **state)
     make_request(&request, id, false);
     const Panic__V1__CreatePanicResponse *response;
     struct diag diag;
-    assert_ok(
-        panic_client_create(f->client, &request.create, HARNESS_PATIENCE_US, &f->arena, &response, &diag));
+    assert_ok(create(f, &request, &response, &diag));
     assert_false(response->replayed);
     make_request(&request, id, true);
-    assert_ok(
-        panic_client_create(f->client, &request.create, HARNESS_PATIENCE_US, &f->arena, &response, &diag));
+    assert_ok(create(f, &request, &response, &diag));
     assert_true(response->replayed);
 }
 
@@ -255,14 +235,12 @@ static void test_a_repeat_is_known_after_kill_9(void **state)
     make_request(&request, id, false);
     const Panic__V1__CreatePanicResponse *response;
     struct diag diag;
-    assert_ok(
-        panic_client_create(f->client, &request.create, HARNESS_PATIENCE_US, &f->arena, &response, &diag));
+    assert_ok(create(f, &request, &response, &diag));
     int64_t seconds = response->panic->create_time->seconds;
     int32_t nanos = response->panic->create_time->nanos;
     panicd_kill(f->panicd);
     panicd_restart(f->panicd);
-    assert_ok(
-        panic_client_create(f->client, &request.create, HARNESS_PATIENCE_US, &f->arena, &response, &diag));
+    assert_ok(create(f, &request, &response, &diag));
     assert_true(response->replayed);
     assert_int_equal(response->panic->create_time->seconds, seconds);
     assert_int_equal(response->panic->create_time->nanos, nanos);
@@ -271,12 +249,10 @@ static void test_a_repeat_is_known_after_kill_9(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_a_hundred_creates_with_one_id_are_one_panic, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_other_content_is_refused_and_the_panic_stays_as_it_was, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_another_order_of_the_metadata_is_the_same_content, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_a_repeat_is_known_after_kill_9, set_up, tear_down),
+        FIXTURE_TEST(test_a_hundred_creates_with_one_id_are_one_panic),
+        FIXTURE_TEST(test_other_content_is_refused_and_the_panic_stays_as_it_was),
+        FIXTURE_TEST(test_another_order_of_the_metadata_is_the_same_content),
+        FIXTURE_TEST(test_a_repeat_is_known_after_kill_9),
     };
     return cmocka_run_group_tests_name("same id", tests, NULL, NULL);
 }

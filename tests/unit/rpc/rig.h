@@ -33,6 +33,9 @@ struct rig {
 int rig_set_up(void **state);
 int rig_tear_down(void **state);
 
+/* In the list of a group's tests. */
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
+
 /* "ipc://FOLDER/name" in a buffer that the next call with the same rig overwrites. */
 const char *rig_ipc(const struct rig *rig, const char *name);
 

@@ -557,8 +557,6 @@ static void test_urls_that_cannot_be_dialled_are_refused(void **state)
     }
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -198,8 +198,6 @@ static void test_a_deaf_listener_is_opened_again(void **state)
 
 #endif
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -263,8 +263,6 @@ static void test_when_one_leaves_another_gets_in(void **state)
     assert_answered(rig);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -559,8 +559,6 @@ static void test_address_is_free_again_after_the_stop(void **state)
     }
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -145,8 +145,6 @@ static void test_unusable_files_are_named(void **state)
     assert_refused(rig, files.key, files.cert, "are not a certificate and its unencrypted key");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -14,7 +14,6 @@
 #include "shim/shim.h"
 
 #define ID "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41"
-#define JSON_TYPE "Content-Type: application/json\r\n"
 #define CONNECT_CREATE "/panic.v1.PanicService/CreatePanic"
 #define CONNECT_GET "/panic.v1.PanicService/GetPanic"
 /* In JSON six times as long, and then more than an answer may be. */
@@ -129,7 +128,7 @@ static void test_create_that_cannot_be_unpacked_is_accepted_with_its_id(void **s
 {
     const struct fixture *f = *state;
     struct http_answer answer;
-    http_call(f->url, "POST", "/panic", JSON_TYPE, "{}", &answer);
+    http_call(f->url, "POST", "/panic", HTTP_JSON_TYPE, "{}", &answer);
     expect_short(&answer);
 }
 
@@ -137,7 +136,7 @@ static void test_create_that_cannot_be_shown_is_accepted_with_its_id(void **stat
 {
     const struct fixture *f = *state;
     struct http_answer answer;
-    http_call(f->url, "POST", "/panic", JSON_TYPE, "{\"subjectId\":\"much\"}", &answer);
+    http_call(f->url, "POST", "/panic", HTTP_JSON_TYPE, "{\"subjectId\":\"much\"}", &answer);
     expect_short(&answer);
 }
 
@@ -147,7 +146,7 @@ static void test_connect_client_is_told_that_it_was_done(void **state)
     static const char *const bodies[] = {"{}", "{\"subjectId\":\"much\"}"};
     for (size_t i = 0; i < 2; i++) {
         struct http_answer answer;
-        http_call(f->url, "POST", CONNECT_CREATE, JSON_TYPE, bodies[i], &answer);
+        http_call(f->url, "POST", CONNECT_CREATE, HTTP_JSON_TYPE, bodies[i], &answer);
         assert_string_equal(http_header(&answer, "Retry-After"), "1");
         http_expect(&answer, 503, "message", "this was done");
     }
@@ -166,7 +165,7 @@ static void test_read_that_is_too_long_is_told_to_ask_for_less(void **state)
 {
     const struct fixture *f = *state;
     struct http_answer answer;
-    http_call(f->url, "POST", CONNECT_GET, JSON_TYPE, "{}", &answer);
+    http_call(f->url, "POST", CONNECT_GET, HTTP_JSON_TYPE, "{}", &answer);
     http_expect(&answer, 429, "message", "ask for less at once");
 }
 
@@ -175,7 +174,7 @@ static void test_answer_without_a_panic_is_an_error(void **state)
 {
     const struct fixture *f = *state;
     struct http_answer answer;
-    http_call(f->url, "POST", "/panic", JSON_TYPE, "{\"subjectId\":\"none\"}", &answer);
+    http_call(f->url, "POST", "/panic", HTTP_JSON_TYPE, "{\"subjectId\":\"none\"}", &answer);
     http_expect(&answer, 500, "error", "without a panic");
     http_call(f->url, "GET", "/panic/" ID, "", NULL, &answer);
     http_expect(&answer, 500, "error", "without a panic");

@@ -12,7 +12,6 @@
 #include "shim/shim.h"
 #include "shim/upstream.h"
 
-#define JSON_TYPE "Content-Type: application/json\r\n"
 /* Far below the 30 s after which a call to a silent server is given up. */
 #define NO_HANG_US (15 * US_PER_S)
 
@@ -72,7 +71,7 @@ static void test_headers_come_to_the_handler(void **state)
     char id[256];
     rig_start(rig, rig_ipc(rig, "s"), 4);
     start(&f, rig_url(rig));
-    get(&f, "header", JSON_TYPE "X-Test: as it was\r\n", &answer);
+    get(&f, "header", HTTP_JSON_TYPE "X-Test: as it was\r\n", &answer);
     take_id(&answer, id);
     assert_string_equal(id, "as it was");
     end(&f);
@@ -85,7 +84,7 @@ static void test_trailers_come_back(void **state)
     struct http_answer answer;
     rig_start(rig, rig_ipc(rig, "s"), 4);
     start(&f, rig_url(rig));
-    get(&f, "missing", JSON_TYPE, &answer);
+    get(&f, "missing", HTTP_JSON_TYPE, &answer);
     assert_string_equal(http_header(&answer, "Trailer-Retry-After"), "3");
     assert_string_equal(http_header(&answer, "Retry-After"), "3");
     http_expect(&answer, 404, "message", "there is no panic missing");
@@ -100,10 +99,10 @@ static void test_server_is_told_the_deadline_or_none(void **state)
     char id[256];
     rig_start(rig, rig_ipc(rig, "s"), 4);
     start(&f, rig_url(rig));
-    get(&f, "deadline", JSON_TYPE "Connect-Timeout-Ms: 600000\r\n", &answer);
+    get(&f, "deadline", HTTP_JSON_TYPE "Connect-Timeout-Ms: 600000\r\n", &answer);
     take_id(&answer, id);
     assert_in_range(strtol(id, NULL, 10), (600 - RIG_PATIENCE_S) * US_PER_S, 600 * US_PER_S);
-    get(&f, "deadline", JSON_TYPE, &answer);
+    get(&f, "deadline", HTTP_JSON_TYPE, &answer);
     take_id(&answer, id);
     assert_true(strtol(id, NULL, 10) <= 0);
     end(&f);
@@ -166,7 +165,7 @@ static void test_server_that_never_was_there_is_unavailable_within_seconds(void 
     struct http_answer answer;
     start(&f, rig_ipc(rig, "nobody"));
     int64_t begin_us = monotonic_us();
-    get(&f, "x", JSON_TYPE, &answer);
+    get(&f, "x", HTTP_JSON_TYPE, &answer);
     assert_true(monotonic_us() - begin_us < NO_HANG_US);
     assert_null(strstr(answer.body, "ipc:"));
     http_expect(&answer, 503, "code", "unavailable");
@@ -205,13 +204,12 @@ static void test_health_follows_the_server(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_headers_come_to_the_handler, rig_set_up, rig_tear_down),
-        cmocka_unit_test_setup_teardown(test_trailers_come_back, rig_set_up, rig_tear_down),
-        cmocka_unit_test_setup_teardown(test_server_is_told_the_deadline_or_none, rig_set_up, rig_tear_down),
-        cmocka_unit_test_setup_teardown(test_server_that_is_busy_is_waited_for, rig_set_up, rig_tear_down),
-        cmocka_unit_test_setup_teardown(test_server_that_never_was_there_is_unavailable_within_seconds,
-                                        rig_set_up, rig_tear_down),
-        cmocka_unit_test_setup_teardown(test_health_follows_the_server, rig_set_up, rig_tear_down),
+        TEST(test_headers_come_to_the_handler),
+        TEST(test_trailers_come_back),
+        TEST(test_server_is_told_the_deadline_or_none),
+        TEST(test_server_that_is_busy_is_waited_for),
+        TEST(test_server_that_never_was_there_is_unavailable_within_seconds),
+        TEST(test_health_follows_the_server),
     };
     return cmocka_run_group_tests_name("upstream", tests, NULL, NULL);
 }
