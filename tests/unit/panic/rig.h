@@ -45,6 +45,15 @@ int rig_set_up_without_cache(void **state);
 int rig_set_up_stopped(void **state);
 int rig_tear_down(void **state);
 
+/* In the list of a group's tests. */
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
+#define TEST_STOPPED(name) cmocka_unit_test_setup_teardown(name, rig_set_up_stopped, rig_tear_down)
+#define TEST_WITHOUT_CACHE(name)                                                                             \
+    {                                                                                                        \
+#name " (nothing cached)", name, rig_set_up_without_cache, rig_tear_down, NULL                       \
+    }
+#define TEST_BOTH(name) TEST(name), TEST_WITHOUT_CACHE(name)
+
 void rig_start(struct rig *rig);
 /* Stops the service and forgets everything but the store. */
 void rig_stop(struct rig *rig);

@@ -127,19 +127,17 @@ static void test_a_stop_waits_for_the_batch_under_way(void **state)
     assert_int_equal(stored.stage, STAGE(UNASSIGNED));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up_stopped, rig_tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_the_auditor_counts_what_is_overdue),
-        TEST(test_the_auditor_finds_nothing_where_dispatch_works),
-        TEST(test_a_store_that_cannot_be_read_is_tried_again),
-        TEST(test_the_time_to_an_assignment_is_measured),
-        TEST(test_thousands_that_a_crash_left_all_get_their_responder),
-        TEST(test_a_backlog_that_nobody_reads_stays_out_of_the_cache),
-        TEST(test_what_is_in_the_cache_is_renewed_there),
-        TEST(test_a_stop_waits_for_the_batch_under_way),
+        TEST_STOPPED(test_the_auditor_counts_what_is_overdue),
+        TEST_STOPPED(test_the_auditor_finds_nothing_where_dispatch_works),
+        TEST_STOPPED(test_a_store_that_cannot_be_read_is_tried_again),
+        TEST_STOPPED(test_the_time_to_an_assignment_is_measured),
+        TEST_STOPPED(test_thousands_that_a_crash_left_all_get_their_responder),
+        TEST_STOPPED(test_a_backlog_that_nobody_reads_stays_out_of_the_cache),
+        TEST_STOPPED(test_what_is_in_the_cache_is_renewed_there),
+        TEST_STOPPED(test_a_stop_waits_for_the_batch_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -332,13 +332,6 @@ static void test_0_0_comes_back_as_a_place(void **state)
     local_call_free(without);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
-#define TEST_WITHOUT_CACHE(name)                                                                             \
-    {                                                                                                        \
-#name " (nothing cached)", name, rig_set_up_without_cache, rig_tear_down, NULL                       \
-    }
-#define TEST_BOTH(name) TEST(name), TEST_WITHOUT_CACHE(name)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

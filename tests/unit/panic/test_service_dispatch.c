@@ -314,13 +314,6 @@ static void test_a_full_disk_delays_dispatch_and_gives_the_responder_back(void *
     assert_int_equal(stored(rig, 1).version, 2);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
-#define TEST_STOPPED(name) cmocka_unit_test_setup_teardown(name, rig_set_up_stopped, rig_tear_down)
-#define TEST_WITHOUT_CACHE(name)                                                                             \
-    {                                                                                                        \
-#name " (nothing cached)", name, rig_set_up_without_cache, rig_tear_down, NULL                       \
-    }
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

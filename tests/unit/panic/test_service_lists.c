@@ -344,8 +344,6 @@ static void test_unknown_fields_of_a_responder_are_not_stored(void **state)
     }
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -235,13 +235,6 @@ static void test_get_answers_while_a_resolve_is_held(void **state)
     assert_resolved_as(rig_get(rig, 1), "resolved");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
-#define TEST_WITHOUT_CACHE(name)                                                                             \
-    {                                                                                                        \
-#name " (nothing cached)", name, rig_set_up_without_cache, rig_tear_down, NULL                       \
-    }
-#define TEST_BOTH(name) TEST(name), TEST_WITHOUT_CACHE(name)
-
 static void test_a_responder_with_a_panic_changes_its_kind_when_that_is_resolved(void **state)
 {
     struct rig *rig = *state;

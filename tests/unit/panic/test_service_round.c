@@ -237,9 +237,6 @@ static void test_a_clock_far_ahead_makes_everything_due_once(void **state)
     assert_int_equal(stored(rig, 1).version, 2);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
-#define TEST_STOPPED(name) cmocka_unit_test_setup_teardown(name, rig_set_up_stopped, rig_tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
