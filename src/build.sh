@@ -1,10 +1,40 @@
-# Sourced by src/run.sh and tests/run.sh: packages of Debian that are missing, then configure and build.
+# Sourced by the scripts that people start, before they change the folder: their usage, packages of Debian that are missing,
+# then configure and build.
 #
+#     other_option ARGUMENT      for an argument that the script does not know: --help prints its usage and exits with 0,
+#                                anything else is refused. The usage is the script's head comment
+#     refuse REASON              says why and how the script is called, exits with 64
 #     need_packages NAME...      installs what is not there, without asking
 #     build PRESET [TARGET...]   into build/PRESET; everything when no target is named
 
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config protobuf-compiler libprotobuf-dev protobuf-c-compiler
     libprotobuf-c-dev libnng-dev libsqlite3-dev libjansson-dev libxxhash-dev uuid-dev libbsd-dev libcmocka-dev libevent-dev libssl-dev zlib1g-dev"
+
+case $0 in
+/*) script=$0 ;;
+*) script=$PWD/$0 ;;
+esac
+
+usage() {
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$script"
+}
+
+refuse() {
+    echo "$0: $1" >&2
+    usage | sed -n '/^    /p' >&2
+    exit 64
+}
+
+other_option() {
+    case $1 in
+    --help)
+        usage
+        exit 0
+        ;;
+    -*) refuse "unknown option $1" ;;
+    *) refuse "unexpected argument $1" ;;
+    esac
+}
 
 is_installed() {
     case $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) in

@@ -1,26 +1,22 @@
 #!/bin/sh
 # Builds panicd, starts it on a fresh store, and shows a panic's way from the press to its responder. Then it prints requests to
-# try with curl, and the server runs until Ctrl-C; with --once it ends at once.
+# try with curl.
+#
+#     sh src/run.sh          the server runs until Ctrl-C
+#     sh src/run.sh --once   it ends at once
 #
 # PANICD_SERVER and PANICD_HTTP are where it listens, if not on tcp://127.0.0.1:7070 and 127.0.0.1:8080; port 0 = any.
 set -eu
-cd "$(dirname "$0")/.."
-. src/build.sh
+. "$(dirname "$0")/build.sh"
 
 once=
-case $#:${1-} in
-0:) ;;
-1:--once) once=yes ;;
-1:--help)
-    echo "Usage: sh src/run.sh [--once]"
-    sed -n '2,5s/^# \{0,1\}//p' src/run.sh
-    exit 0
-    ;;
-*)
-    echo "Usage: sh src/run.sh [--once]" >&2
-    exit 64
-    ;;
-esac
+for argument in "$@"; do
+    case $argument in
+    --once) once=yes ;;
+    *) other_option "$argument" ;;
+    esac
+done
+cd "$(dirname "$0")/.."
 
 build release panicd panicctl
 

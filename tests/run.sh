@@ -4,10 +4,10 @@
 #     sh tests/run.sh                    release build, static checks, every test
 #     sh tests/run.sh --long             the same, with the long versions of the tests that have one
 #     sh tests/run.sh --preset asan      every test in another build (dev, asan, tsan, coverage)
-#     sh tests/run.sh -R PATTERN         what stands behind is given to ctest
+#     sh tests/run.sh -R PATTERN         the tests with such names; what stands behind is given to ctest as well
+#     sh tests/run.sh -- ARGUMENT...     all of that is given to ctest
 set -eu
-cd "$(dirname "$0")/.."
-. src/build.sh
+. "$(dirname "$0")/../src/build.sh"
 
 preset=release
 while [ $# -gt 0 ]; do
@@ -17,16 +17,22 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     --preset)
-        preset=${2?--preset needs a name}
+        [ $# -ge 2 ] || refuse "--preset needs a name"
+        preset=$2
         shift 2
         ;;
-    --help)
-        sed -n '2,7s/^# \{0,1\}//p' "$0"
-        exit 0
+    -R)
+        [ $# -ge 2 ] || refuse "-R needs a pattern"
+        break
         ;;
-    *) break ;;
+    --)
+        shift
+        break
+        ;;
+    *) other_option "$1" ;;
     esac
 done
+cd "$(dirname "$0")/.."
 
 need_packages nng-utils openssl curl prometheus python3 python3-protobuf clang-format clang-tidy cppcheck spin valgrind chromium
 # Debian's npm brings hundreds of packages; another one that is there does as well.

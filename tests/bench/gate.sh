@@ -9,16 +9,21 @@
 # baseline has lines for each set of them. Fails above 5 % more than the baseline. Exit status 77: skipped,
 # and why is printed.
 set -eu
+. "$(dirname "$0")/../../src/build.sh"
+
 build=
 update=
 for argument in "$@"; do
     case $argument in
     --update) update=yes ;;
-    *) build=$(cd "$argument" && pwd) ;;
+    -*) other_option "$argument" ;;
+    *)
+        [ -d "$argument" ] || refuse "there is no folder $argument"
+        build=$(cd "$argument" && pwd)
+        ;;
     esac
 done
 cd "$(dirname "$0")/../.."
-. src/build.sh
 if [ -z "$build" ]; then
     need_packages valgrind
     build=$PWD/build/release

@@ -10,15 +10,23 @@
 # Results: build/bench/results.json, table.md and the plots beside it. The machine should have nothing else to do.
 # docs/performance.md says what is measured and how.
 set -eu
-cd "$(dirname "$0")/../.."
-. src/build.sh
+. "$(dirname "$0")/../../src/build.sh"
 
-case " $* " in
-*' --help '*)
-    sed -n '2,11s/^# \{0,1\}//p' "$0"
-    exit 0
-    ;;
-esac
+# They are the suite's, which begins only after everything is built.
+check_options() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --quick | --long | --write-docs) shift ;;
+        --folder)
+            [ $# -ge 2 ] || refuse "--folder needs a folder"
+            shift 2
+            ;;
+        *) other_option "$1" ;;
+        esac
+    done
+}
+check_options "$@"
+cd "$(dirname "$0")/../.."
 
 need_packages python3 gnuplot-nox wrk
 # Without these the suite leaves their part out, and says so.

@@ -8,6 +8,13 @@
 #
 # With PANIC_TEST_LONG set: larger bounds as well.
 set -eu
+. "$(dirname "$0")/../../src/build.sh"
+
+case ${1-} in
+ring | park | ring_wrong | park_wrong) ;;
+'') refuse "which model?" ;;
+*) other_option "$1" ;;
+esac
 cd "$(dirname "$0")"
 models=$PWD
 
@@ -67,7 +74,7 @@ must_fail() {
 late="-DSINGLE -DSCRIPT -DPUSHES_2=0 -DPOPS_2=1 -DPOPS_3=1"
 
 # shellcheck disable=SC2086 # $late is several words
-case ${1-} in
+case $1 in
 ring)
     must_hold ring safety
     must_hold ring cycles -DHALTS=2
@@ -96,9 +103,5 @@ park)
 park_wrong)
     must_fail park safety -DWRONG_REGISTER
     must_fail park safety -DWRONG_CHAIN -DSTUCK=1
-    ;;
-*)
-    echo "Usage: sh tests/model/run.sh ring|park|ring_wrong|park_wrong" >&2
-    exit 64
     ;;
 esac

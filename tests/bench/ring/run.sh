@@ -6,26 +6,23 @@
 #
 # The machine should have nothing else to do.
 set -eu
-cd "$(dirname "$0")/../../.."
-. src/build.sh
+. "$(dirname "$0")/../../../src/build.sh"
 
 rounds=5
 ms=300
 timed_ms=2000
 plot=docs/queue.png
-case ${1-} in
-'') ;;
---quick)
-    rounds=5
-    ms=100
-    timed_ms=400
-    plot=build/queue-quick.png
-    ;;
-*)
-    echo "Usage: sh tests/bench/ring/run.sh [--quick]" >&2
-    exit 64
-    ;;
-esac
+for argument in "$@"; do
+    case $argument in
+    --quick)
+        ms=100
+        timed_ms=400
+        plot=build/queue-quick.png
+        ;;
+    *) other_option "$argument" ;;
+    esac
+done
+cd "$(dirname "$0")/../../.."
 
 need_packages libck-dev gnuplot-nox
 if [ -f build/release/build.ninja ]; then
