@@ -21,6 +21,7 @@
 #include <assert.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -89,6 +90,44 @@ static void give_back(struct channel_call *c)
     pthread_mutex_unlock(&channel->mutex);
 }
 
+static uint64_t counter_of(nng_stat *stat, const char *name)
+{
+    nng_stat *counter = nng_stat_find(stat, name);
+    return counter != NULL ? nng_stat_value(counter) : 0;
+}
+
+/*
+ * A dialer that goes on trying tells nobody why it fails; its counters do. They do not say what failed last,
+ * so they are asked only of a dialer that never had a connection. nng_stat_find_dialer() would find the first
+ * dialer of the process, whichever it is.
+ */
+static bool tls_has_always_failed(const struct rpc_channel *channel)
+{
+    nng_stat *stats;
+    if (channel->tls == NULL || nng_stats_get(&stats) != 0) {
+        return false;
+    }
+    bool failed = false;
+    for (nng_stat *stat = nng_stat_child(stats); stat != NULL; stat = nng_stat_next(stat)) {
+        if (strcmp(nng_stat_name(stat), "dialer") == 0 &&
+            counter_of(stat, "id") == (uint64_t)nng_dialer_id(channel->dialer)) {
+            failed = counter_of(stat, "connect") == 0 && counter_of(stat, "auth") > 0;
+        }
+    }
+    nng_stats_free(stats);
+    return failed;
+}
+
+/* Cut to fit. */
+static void PRINTF_LIKE(2, 3) append(struct outcome *outcome, const char *format, ...)
+{
+    size_t length = strlen(outcome->text);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(outcome->text + length, sizeof(outcome->text) - length, format, args);
+    va_end(args);
+}
+
 static void explain(const struct channel_call *c, int error, struct outcome *outcome)
 {
     const char *url = c->channel->endpoint.url;
@@ -105,11 +144,14 @@ static void explain(const struct channel_call *c, int error, struct outcome *out
     } else if (error == NNG_ECONNRESET || error == NNG_ECLOSED || error == NNG_ECONNSHUT) {
         what = "the connection was lost before the answer came";
     }
-    if (error == NNG_ETIMEDOUT && outcome->status == STATUS_DEADLINE_EXCEEDED) {
-        snprintf(outcome->text, sizeof(outcome->text), "%.180s: %s within %lld ms", url, what,
-                 (long long)(c->timeout_us / US_PER_MS));
-    } else {
-        snprintf(outcome->text, sizeof(outcome->text), "%.180s: %s", url, what);
+    append(outcome, "%.180s: %s", url, what);
+    if (outcome->status == STATUS_DEADLINE_EXCEEDED) {
+        append(outcome, " within %lld ms", (long long)(c->timeout_us / US_PER_MS));
+    }
+    if (error == NNG_ETIMEDOUT && c->state == SENDING && outcome->status != STATUS_CANCELLED &&
+        tls_has_always_failed(c->channel)) {
+        append(outcome, ": the server's certificate is not trusted, or does not name %s as a DNS name",
+               c->channel->endpoint.host);
     }
 }
 
@@ -227,12 +269,11 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 
 static int open_dialer(struct rpc_channel *channel)
 {
-    nng_dialer dialer;
-    int error = nng_dialer_create(&dialer, channel->socket, channel->endpoint.url);
+    int error = nng_dialer_create(&channel->dialer, channel->socket, channel->endpoint.url);
     if (error == 0 && channel->tls != NULL) {
-        error = nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, channel->tls);
+        error = nng_dialer_set_ptr(channel->dialer, NNG_OPT_TLS_CONFIG, channel->tls);
     }
-    return error == 0 ? nng_dialer_start(dialer, NNG_FLAG_NONBLOCK) : error;
+    return error == 0 ? nng_dialer_start(channel->dialer, NNG_FLAG_NONBLOCK) : error;
 }
 
 static int open_socket(struct rpc_channel *channel)

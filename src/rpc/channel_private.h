@@ -37,6 +37,7 @@ struct rpc_channel {
     struct endpoint endpoint;
     nng_socket socket;
     bool socket_open;
+    nng_dialer dialer;
     /* Connections that are open. Written by nng's threads, read by those that time out in a send. */
     atomic_uint connections;
     nng_tls_config *tls;
