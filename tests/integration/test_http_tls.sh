@@ -2,48 +2,15 @@
 # HTTPS with curl: a create, many requests on one connection, a refusal by the gate; no TLS 1.1, no plain HTTP, and nothing
 # beyond loopback without TLS. Usage: test_http_tls.sh PANICD. Exit status 77 when curl or openssl is missing.
 set -eu
-. "$(dirname "$0")/../harness/ends.sh"
+. "$(dirname "$0")/../harness/servers.sh"
 panicd=$1
-for tool in curl openssl; do
-    command -v "$tool" >/dev/null || {
-        echo "skipped: $tool is not installed"
-        exit 77
-    }
-done
-
-folder=$(mktemp -d)
-pid=
-finish() {
-    status=$?
-    trap - EXIT INT TERM
-    [ -z "$pid" ] || ends "$pid" || status=1
-    rm -rf "$folder"
-    exit "$status"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
-fail() {
-    echo "$1"
-    exit 1
-}
+needs curl openssl
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
     -addext subjectAltName=IP:127.0.0.1 -keyout "$folder/key.pem" -out "$folder/cert.pem" 2>/dev/null
-mkfifo "$folder/log"
-"$panicd" --listen "ipc://$folder/panicd.sock" --store "sqlite:$folder/panicd.db" --http https://127.0.0.1:0 \
-    --tls-cert "$folder/cert.pem" --tls-key "$folder/key.pem" 2>"$folder/log" &
-pid=$!
-exec 3<"$folder/log"
-url=
-ready=
-while [ -z "$ready" ] && IFS= read -r line <&3; do
-    case $line in
-    *'"url":"https:'*) url=$(printf '%s\n' "$line" | sed 's/.*"url":"\([^"]*\)".*/\1/') ;;
-    *'"event":"ready"'*) ready=yes ;;
-    esac
-done
-[ -n "$ready" ] || fail "panicd did not start"
-cat <&3 >&2 &
+start panicd "$READY" "$panicd" --listen "ipc://$folder/panicd.sock" --store "sqlite:$folder/panicd.db" --http https://127.0.0.1:0 \
+    --tls-cert "$folder/cert.pem" --tls-key "$folder/key.pem"
+url=$(url_of panicd https)
 
 call() {
     curl -sS --max-time 20 --cacert "$folder/cert.pem" "$@"

@@ -6,33 +6,10 @@
 #
 # Exit status 77: nngcat or protoc is not installed.
 set -eu
+. "$(dirname "$0")/../harness/servers.sh"
 panicd=$1
 protos=$2
-
-for tool in nngcat protoc; do
-    if ! command -v $tool >/dev/null; then
-        echo "skipped: $tool is not installed"
-        exit 77
-    fi
-done
-
-folder=$(mktemp -d)
-pid=
-end() {
-    [ -z "$pid" ] || kill "$pid" 2>/dev/null || true
-    rm -rf "$folder"
-}
-trap end EXIT
-
-fail() {
-    echo "FAILED: $1" >&2
-    shift
-    for file in "$@"; do
-        echo "--- $file" >&2
-        cat "$folder/$file" >&2
-    done
-    exit 1
-}
+needs nngcat protoc
 
 # encode TYPE PROTO and decode TYPE PROTO: text to bytes and back.
 encode() { protoc -I "$protos" --encode="$1" "$2"; }
@@ -55,19 +32,8 @@ call() {
 # payload_of RESPONSE_TEXT_FILE: the bytes of its payload.
 payload_of() { sed -n 's/^payload: "\(.*\)"$/\1/p' "$folder/$1" | unescape; }
 
-mkfifo "$folder/log"
-"$panicd" --listen tcp://127.0.0.1:0 --http '' --store "sqlite:$folder/panicd.db" 2>"$folder/log" &
-pid=$!
-exec 3<"$folder/log"
-url=
-ready=
-while [ -z "$ready" ] && IFS= read -r line <&3; do
-    case $line in
-    *'"event":"listening"'*) url=$(printf '%s\n' "$line" | sed 's/.*"url":"\([^"]*\)".*/\1/') ;;
-    *'"event":"ready"'*) ready=yes ;;
-    esac
-done
-[ -n "$ready" ] || fail "panicd did not start"
+start panicd "$READY" "$panicd" --listen tcp://127.0.0.1:0 --http '' --store "sqlite:$folder/panicd.db"
+url=$(url_of panicd tcp)
 
 : >"$folder/empty.bin"
 call /health.v1.HealthService/Check empty.bin health.txt
@@ -98,9 +64,4 @@ call /panic.v1.PanicService/GetPanic get.bin refused.txt
 grep -q '^code: 3$' "$folder/refused.txt" || fail "a bad id has another code" refused.txt
 grep -q '^message: "id: not a UUID' "$folder/refused.txt" || fail "a bad id is not named" refused.txt
 
-# The rest of the log is read, so that panicd can write it.
-cat <&3 >&2 &
-kill "$pid"
-wait "$pid" || fail "panicd ended with $?"
-pid=
 echo "health, create, repeat and a refused get, all by protoc and nngcat"

@@ -2,60 +2,19 @@
 # TLS all the way: curl, https, panic-shim, tls+tcp, panicd. And nothing goes to a panicd whose certificate is another's.
 # Usage: test_panic_shim_tls.sh PANICD PANIC_SHIM. Exit status 77 when curl or openssl is missing.
 set -eu
-. "$(dirname "$0")/../harness/ends.sh"
+. "$(dirname "$0")/../harness/servers.sh"
 panicd=$1
 shim=$2
-for tool in curl openssl; do
-    command -v "$tool" >/dev/null || {
-        echo "skipped: $tool is not installed"
-        exit 77
-    }
-done
-
-folder=$(mktemp -d)
-pids=
-finish() {
-    status=$?
-    trap - EXIT INT TERM
-    # shellcheck disable=SC2086 # one word a process
-    ends $pids || {
-        cat "$folder"/*.log
-        status=1
-    }
-    rm -rf "$folder"
-    exit "$status"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
-fail() {
-    echo "$1"
-    cat "$folder"/*.log
-    exit 1
-}
+needs curl openssl
 
 certificate() {
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
         -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$folder/$1.key" -out "$folder/$1.pem" 2>/dev/null
 }
-# Starts a program, its log in $folder/NAME.log, and waits until that has the text.
-start() {
-    name=$1
-    text=$2
-    shift 2
-    "$@" 2>"$folder/$name.log" &
-    pid=$!
-    pids="$pids $pid"
-    until grep -q "$text" "$folder/$name.log"; do
-        kill -0 "$pid" || fail "$name did not start"
-    done
-}
-url_of() {
-    sed -n "s/.*\"event\":\"listening\",\"url\":\"\($2[^\"]*\)\".*/\1/p" "$folder/$1.log"
-}
 
 certificate ours
 certificate other
-start panicd '"event":"ready"' "$panicd" --listen tls+tcp://localhost:0 --http '' --store memory: \
+start panicd "$READY" "$panicd" --listen tls+tcp://localhost:0 --http '' --store memory: \
     --tls-cert "$folder/ours.pem" --tls-key "$folder/ours.key"
 upstream=$(url_of panicd tls+tcp)
 start shim '"event":"upstream serves"' "$shim" --upstream "$upstream" --upstream-ca "$folder/ours.pem" \

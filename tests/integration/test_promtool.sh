@@ -2,41 +2,12 @@
 # promtool, of Prometheus itself, reads /metrics and has nothing to find fault with, before and after there were calls.
 # Usage: test_promtool.sh PANICD. Exit status 77 when promtool or curl is missing.
 set -eu
-. "$(dirname "$0")/../harness/ends.sh"
+. "$(dirname "$0")/../harness/servers.sh"
 panicd=$1
-for tool in promtool curl; do
-    command -v "$tool" >/dev/null || {
-        echo "skipped: $tool is not installed"
-        exit 77
-    }
-done
+needs promtool curl
 
-folder=$(mktemp -d)
-pid=
-finish() {
-    status=$?
-    trap - EXIT INT TERM
-    [ -z "$pid" ] || ends "$pid" || status=1
-    rm -rf "$folder"
-    exit "$status"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
-
-mkfifo "$folder/log"
-"$panicd" --listen "ipc://$folder/panicd.sock" --store "sqlite:$folder/panicd.db" --http 127.0.0.1:0 2>"$folder/log" &
-pid=$!
-exec 3<"$folder/log"
-url=
-ready=
-while [ -z "$ready" ] && IFS= read -r line <&3; do
-    case $line in
-    *'"url":"http:'*) url=$(printf '%s\n' "$line" | sed 's/.*"url":"\([^"]*\)".*/\1/') ;;
-    *'"event":"ready"'*) ready=yes ;;
-    esac
-done
-[ -n "$ready" ]
-cat <&3 >&2 &
+start panicd "$READY" "$panicd" --listen "ipc://$folder/panicd.sock" --store "sqlite:$folder/panicd.db" --http 127.0.0.1:0
+url=$(url_of panicd http)
 
 # promtool fails for a bad name or help as well as for a bad line; what it says is on its output.
 check() {

@@ -6,7 +6,7 @@
 # The packages of package.json are put into BUILD_FOLDER/web, once for all of them; what protoc-gen-es makes from proto/
 # into BUILD_FOLDER/web/NAME, or NAME-shim. Exit status 77: skipped.
 set -eu
-. "$(dirname "$0")/../harness/ends.sh"
+. "$(dirname "$0")/../harness/servers.sh"
 name=$1
 build=$2
 panicd=$3
@@ -16,14 +16,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 proto=$here/../../proto
 web=$build/web
 
-skip() {
-    echo "skipped: $1"
-    exit 77
-}
-command -v npm >/dev/null || skip "npm is not installed"
-command -v node >/dev/null || skip "node is not installed"
-[ "$name" != openapi_lint ] || command -v curl >/dev/null || skip "curl is not installed"
-[ "$name" != connect_web ] || command -v chromium >/dev/null || skip "chromium is not installed"
+needs npm node
+[ "$name" != openapi_lint ] || needs curl
+[ "$name" != connect_web ] || needs chromium
 
 mkdir -p "$web"
 exec 9>"$web/lock"
@@ -49,49 +44,20 @@ mkdir -p "$web/$place/gen"
     -I. panic/v1/panic.proto panic/v1/panic_service.proto panic/v1/dispatch_service.proto health/v1/health.proto)
 cp "$here"/*.mjs "$here"/*.html "$web/$place"
 
-folder=$(mktemp -d)
-pid=
-behind=
-finish() {
-    status=$?
-    trap - EXIT INT TERM
-    # shellcheck disable=SC2086 # one word a process
-    ends $pid $behind || status=1
-    rm -rf "$folder"
-    exit "$status"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
-
 # The page of the browser test is served from this origin; whichever port is free.
 origin=http://localhost:$(node -e '
     const server = require("net").createServer();
     server.listen(0, () => { console.log(server.address().port); server.close(); });')
-mkfifo "$folder/log"
 if [ -n "$shim" ]; then
-    "$panicd" --listen "ipc://$folder/panicd.sock" --http '' --store memory: &
-    behind=$!
-    "$shim" --upstream "ipc://$folder/panicd.sock" --http 127.0.0.1:0 --http-origin "$origin" 2>"$folder/log" &
+    start panicd "$READY" "$panicd" --listen "ipc://$folder/panicd.sock" --http '' --store memory:
+    start edge "$READY" "$shim" --upstream "ipc://$folder/panicd.sock" --http 127.0.0.1:0 --http-origin "$origin"
 else
-    "$panicd" --listen "ipc://$folder/panicd.sock" --http 127.0.0.1:0 --http-origin "$origin" \
-        --store memory: 2>"$folder/log" &
+    start edge "$READY" "$panicd" --listen "ipc://$folder/panicd.sock" --http 127.0.0.1:0 --http-origin "$origin" --store memory:
 fi
-pid=$!
-exec 3<"$folder/log"
-url=
-ready=
-while [ -z "$ready" ] && IFS= read -r line <&3; do
-    case $line in
-    *'"url":"http:'*) url=$(printf '%s\n' "$line" | sed 's/.*"url":"\([^"]*\)".*/\1/') ;;
-    *'"event":"ready"'*) ready=yes ;;
-    esac
-done
-[ -n "$ready" ]
-# The rest of the log is read, so that panicd can write it.
-cat <&3 >&2 &
 
 cd "$web/$place"
-export PANICD_URL="$url" PANICD_ORIGIN="$origin" PROTO="$proto"
+PANICD_URL=$(url_of edge http)
+export PANICD_URL PANICD_ORIGIN="$origin" PROTO="$proto"
 case $name in
 buf_curl) sh "$here/buf_curl.sh" "$web/node_modules/.bin/buf" ;;
 openapi_lint) sh "$here/openapi_lint.sh" "$web/node_modules/.bin/redocly" ;;
