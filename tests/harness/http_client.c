@@ -109,6 +109,16 @@ void http_receive(int fd, struct http_answer *answer)
     receive_body(fd, answer);
 }
 
+void http_expect_status(int fd, int status)
+{
+    struct http_answer answer;
+    http_receive(fd, &answer);
+    if (answer.status != status) {
+        fail_msg("expected %d, got %s%s", status, answer.head, answer.body);
+    }
+    http_answer_free(&answer);
+}
+
 void http_answer_free(struct http_answer *answer)
 {
     free(answer->body);

@@ -29,6 +29,8 @@ int http_connect(const char *url, const char *from);
 void http_send(int fd, const char *text);
 void http_send_bytes(int fd, const void *data, size_t length);
 
+/* Reads one answer; fails the test unless it has this status. */
+void http_expect_status(int fd, int status);
 /* Reads one answer. The caller owns the body (http_answer_free). */
 void http_receive(int fd, struct http_answer *ret_answer);
 /* The same for the answer to HEAD. */

@@ -3,15 +3,10 @@
  * without memory for the answer: nobody is told that it was not done. The memory is used up by the handler
  * itself, up to the call's cap.
  */
-#include "harness/test.h"
+#include "unit/shim/rig.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include "harness/http_client.h"
-#include "panic/v1/panic_service.pb-c.h"
-#include "rpc/router.h"
-#include "shim/shim.h"
 
 #define ID "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41"
 #define CONNECT_CREATE "/panic.v1.PanicService/CreatePanic"
@@ -20,10 +15,7 @@
 #define LENGTH_MUCH ((size_t)900 * 1024)
 
 struct fixture {
-    struct rpc_health health;
-    struct rpc_router *router;
-    struct shim *shim;
-    const char *url;
+    struct shim_rig rig;
     char *much;
 };
 
@@ -87,18 +79,7 @@ static int set_up(void **state)
     assert_non_null(f->much);
     memset(f->much, 1, LENGTH_MUCH);
     f->much[LENGTH_MUCH] = 0;
-    const struct rpc_service service = {
-        .descriptor = &panic__v1__panic_service__descriptor, .bindings = bindings, .n_bindings = 2, .ctx = f};
-    assert_ok(rpc_router_new(&service, 1, &f->router));
-    const struct shim_config config = {.address = "127.0.0.1:0",
-                                       .router = f->router,
-                                       .health = &f->health,
-                                       .tenant = "test",
-                                       .loops = 1,
-                                       .calls_max = 2};
-    struct diag diag;
-    assert_ok(shim_start(&config, &f->shim, &diag));
-    f->url = shim_address(f->shim);
+    shim_rig_start(&f->rig, bindings, 2, f, &(struct shim_config){.calls_max = 2});
     *state = f;
     return 0;
 }
@@ -106,8 +87,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *f = *state;
-    shim_free(f->shim);
-    rpc_router_free(f->router);
+    shim_rig_end(&f->rig);
     free(f->much);
     free(f);
     return 0;
@@ -128,7 +108,7 @@ static void test_create_that_cannot_be_unpacked_is_accepted_with_its_id(void **s
 {
     const struct fixture *f = *state;
     struct http_answer answer;
-    http_call(f->url, "POST", "/panic", HTTP_JSON_TYPE, "{}", &answer);
+    http_call(f->rig.url, "POST", "/panic", HTTP_JSON_TYPE, "{}", &answer);
     expect_short(&answer);
 }
 
@@ -136,7 +116,7 @@ static void test_create_that_cannot_be_shown_is_accepted_with_its_id(void **stat
 {
     const struct fixture *f = *state;
     struct http_answer answer;
-    http_call(f->url, "POST", "/panic", HTTP_JSON_TYPE, "{\"subjectId\":\"much\"}", &answer);
+    http_call(f->rig.url, "POST", "/panic", HTTP_JSON_TYPE, "{\"subjectId\":\"much\"}", &answer);
     expect_short(&answer);
 }
 
@@ -146,7 +126,7 @@ static void test_connect_client_is_told_that_it_was_done(void **state)
     static const char *const bodies[] = {"{}", "{\"subjectId\":\"much\"}"};
     for (size_t i = 0; i < 2; i++) {
         struct http_answer answer;
-        http_call(f->url, "POST", CONNECT_CREATE, HTTP_JSON_TYPE, bodies[i], &answer);
+        http_call(f->rig.url, "POST", CONNECT_CREATE, HTTP_JSON_TYPE, bodies[i], &answer);
         assert_string_equal(http_header(&answer, "Retry-After"), "1");
         http_expect(&answer, 503, "message", "this was done");
     }
@@ -156,7 +136,7 @@ static void test_binary_answer_needs_no_unpacking(void **state)
 {
     const struct fixture *f = *state;
     struct http_answer answer;
-    http_call(f->url, "POST", CONNECT_CREATE, "Content-Type: application/proto\r\n", "", &answer);
+    http_call(f->rig.url, "POST", CONNECT_CREATE, "Content-Type: application/proto\r\n", "", &answer);
     assert_int_equal(answer.status, 200);
     http_answer_free(&answer);
 }
@@ -165,7 +145,7 @@ static void test_read_that_is_too_long_is_told_to_ask_for_less(void **state)
 {
     const struct fixture *f = *state;
     struct http_answer answer;
-    http_call(f->url, "POST", CONNECT_GET, HTTP_JSON_TYPE, "{}", &answer);
+    http_call(f->rig.url, "POST", CONNECT_GET, HTTP_JSON_TYPE, "{}", &answer);
     http_expect(&answer, 429, "message", "ask for less at once");
 }
 
@@ -174,9 +154,9 @@ static void test_answer_without_a_panic_is_an_error(void **state)
 {
     const struct fixture *f = *state;
     struct http_answer answer;
-    http_call(f->url, "POST", "/panic", HTTP_JSON_TYPE, "{\"subjectId\":\"none\"}", &answer);
+    http_call(f->rig.url, "POST", "/panic", HTTP_JSON_TYPE, "{\"subjectId\":\"none\"}", &answer);
     http_expect(&answer, 500, "error", "without a panic");
-    http_call(f->url, "GET", "/panic/" ID, "", NULL, &answer);
+    http_call(f->rig.url, "GET", "/panic/" ID, "", NULL, &answer);
     http_expect(&answer, 500, "error", "without a panic");
 }
 

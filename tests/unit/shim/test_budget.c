@@ -1,22 +1,15 @@
 /* What all connections together may hold: who is refused when there is no room, who is not, and what is given
  * back. */
-#include "harness/test.h"
+#include "unit/shim/rig.h"
 
 #include <malloc.h>
-#include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "harness/http_client.h"
-#include "panic/v1/panic_service.pb-c.h"
 #include "shim/budget.h"
-#include "shim/shim.h"
 
-#define PATIENCE_US (30 * US_PER_S)
 #define KIB ((size_t)1024)
 #define MUCH (900 * KIB)
 #define CREATE "POST /panic HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{}"
@@ -28,10 +21,7 @@
 #define HEALTH "GET /health HTTP/1.1\r\nHost: test\r\n\r\n"
 
 struct fixture {
-    struct rpc_health health;
-    struct rpc_router *router;
-    struct shim *shim;
-    const char *url;
+    struct shim_rig rig;
     char *much;
     /* A create that the handler holds until it is let go. */
     _Atomic(struct rpc_call *) held;
@@ -74,61 +64,19 @@ static void start(struct fixture *f, size_t buffered_max)
 {
     static const struct rpc_binding bindings[] = {{.method = "CreatePanic", .handler = create},
                                                   {.method = "GetPanic", .handler = get, .read_only = true}};
-    const struct rpc_service service = {
-        .descriptor = &panic__v1__panic_service__descriptor, .bindings = bindings, .n_bindings = 2, .ctx = f};
     memset(f, 0, sizeof(*f));
     f->much = malloc(MUCH + 1);
     assert_non_null(f->much);
     memset(f->much, 'x', MUCH);
     f->much[MUCH] = 0;
-    assert_ok(rpc_router_new(&service, 1, &f->router));
-    struct diag diag;
-    const struct shim_config config = {.address = "127.0.0.1:0",
-                                       .router = f->router,
-                                       .health = &f->health,
-                                       .tenant = "test",
-                                       .loops = 1,
-                                       .calls_max = 8,
-                                       .limits = {.buffered_max = buffered_max}};
-    assert_ok(shim_start(&config, &f->shim, &diag));
-    f->url = shim_address(f->shim);
+    shim_rig_start(&f->rig, bindings, 2, f, &(struct shim_config){.limits = {.buffered_max = buffered_max}});
 }
-
-/* Asks again and again, for what no event tells. */
-#define WAIT_UNTIL(condition)                                                                                \
-    do {                                                                                                     \
-        int64_t give_up_us_ = monotonic_us() + PATIENCE_US;                                                  \
-        while (!(condition)) {                                                                               \
-            assert_true(monotonic_us() < give_up_us_);                                                       \
-            poll(NULL, 0, 2);                                                                                \
-        }                                                                                                    \
-    } while (0)
-
-#define SPIN_UNTIL(condition)                                                                                \
-    do {                                                                                                     \
-        int64_t give_up_us_ = monotonic_us() + PATIENCE_US;                                                  \
-        while (!(condition)) {                                                                               \
-            assert_true(monotonic_us() < give_up_us_);                                                       \
-            sched_yield();                                                                                   \
-        }                                                                                                    \
-    } while (0)
 
 /* The shim itself asserts that nothing is left in the budget. */
 static void end(struct fixture *f)
 {
-    shim_free(f->shim);
-    rpc_router_free(f->router);
+    shim_rig_end(&f->rig);
     free(f->much);
-}
-
-static void expect(int fd, int status)
-{
-    struct http_answer answer;
-    http_receive(fd, &answer);
-    if (answer.status != status) {
-        fail_msg("expected %d, got %s%s", status, answer.head, answer.body);
-    }
-    http_answer_free(&answer);
 }
 
 static void expect_no_room(int fd)
@@ -143,11 +91,11 @@ static void expect_no_room(int fd)
 
 static void expect_small_requests_served(const struct fixture *f)
 {
-    int fd = http_connect(f->url, NULL);
+    int fd = http_connect(f->rig.url, NULL);
     http_send(fd, CREATE);
-    expect(fd, 202);
+    http_expect_status(fd, 202);
     http_send(fd, HEALTH);
-    expect(fd, 200);
+    http_expect_status(fd, 200);
     close(fd);
 }
 
@@ -159,7 +107,7 @@ static int begin_body(const struct fixture *f, size_t length)
     assert_non_null(body);
     memset(body, ' ', length);
     snprintf(head, sizeof(head), "POST /panic HTTP/1.1\r\nHost: test\r\nContent-Length: %zu\r\n\r\n", length);
-    int fd = http_connect(f->url, NULL);
+    int fd = http_connect(f->rig.url, NULL);
     http_send(fd, head);
     http_send_bytes(fd, body, length - 1);
     free(body);
@@ -169,7 +117,7 @@ static int begin_body(const struct fixture *f, size_t length)
 /* A client that asks for more than the kernel's buffers hold, and takes nothing. */
 static int ask_for_much(const struct fixture *f, const char *request)
 {
-    int fd = http_connect(f->url, NULL);
+    int fd = http_connect(f->rig.url, NULL);
     for (int i = 0; i < MUCH_TIMES; i++) {
         http_send(fd, request);
     }
@@ -181,7 +129,7 @@ static int ask_for_much(const struct fixture *f, const char *request)
 static void turn_loop(const struct fixture *f)
 {
     struct http_answer answer;
-    int fd = http_connect(f->url, NULL);
+    int fd = http_connect(f->rig.url, NULL);
     http_send(fd, "nonsense\r\n\r\n");
     http_receive(fd, &answer);
     assert_true(answer.status >= 400);
@@ -193,13 +141,13 @@ static void turn_loop(const struct fixture *f)
 static void wait_stuck(const struct fixture *f)
 {
     int64_t since_us = monotonic_us();
-    uint64_t answered = shim_stats(f->shim).requests;
+    uint64_t answered = shim_stats(f->rig.shim).requests;
     unsigned turns = 0;
     WAIT_UNTIL(({
         turn_loop(f);
         turns++;
-        if (shim_stats(f->shim).requests != answered) {
-            answered = shim_stats(f->shim).requests;
+        if (shim_stats(f->rig.shim).requests != answered) {
+            answered = shim_stats(f->rig.shim).requests;
             since_us = monotonic_us();
             turns = 0;
         }
@@ -236,19 +184,19 @@ static void test_long_bodies_are_refused_beyond_the_budget_and_small_requests_ar
     struct fixture f;
     start(&f, 128 * KIB);
     int first = begin_body(&f, 60 * KIB);
-    WAIT_UNTIL(shim_stats(f.shim).buffered >= 60 * KIB);
+    WAIT_UNTIL(shim_stats(f.rig.shim).buffered >= 60 * KIB);
     int second = begin_body(&f, 60 * KIB);
     expect_no_room(second);
-    assert_true(shim_stats(f.shim).buffered <= 96 * KIB);
-    assert_int_equal(shim_stats(f.shim).no_room, 1);
+    assert_true(shim_stats(f.rig.shim).buffered <= 96 * KIB);
+    assert_int_equal(shim_stats(f.rig.shim).no_room, 1);
     expect_small_requests_served(&f);
     http_send(first, "x");
-    expect(first, 400);
-    WAIT_UNTIL(shim_stats(f.shim).buffered == 0);
+    http_expect_status(first, 400);
+    WAIT_UNTIL(shim_stats(f.rig.shim).buffered == 0);
     int third = begin_body(&f, 60 * KIB);
-    WAIT_UNTIL(shim_stats(f.shim).buffered >= 60 * KIB);
+    WAIT_UNTIL(shim_stats(f.rig.shim).buffered >= 60 * KIB);
     close(third);
-    WAIT_UNTIL(shim_stats(f.shim).buffered == 0);
+    WAIT_UNTIL(shim_stats(f.rig.shim).buffered == 0);
     close(first);
     close(second);
     end(&f);
@@ -261,14 +209,14 @@ static void test_announced_bytes_take_no_room_before_they_come(void **state)
     int fds[8];
     start(&f, 128 * KIB);
     for (int i = 0; i < 8; i++) {
-        fds[i] = http_connect(f.url, NULL);
+        fds[i] = http_connect(f.rig.url, NULL);
         http_send(fds[i], "POST /panic HTTP/1.1\r\nHost: test\r\nContent-Length: 60000\r\n\r\n");
     }
-    WAIT_UNTIL(shim_stats(f.shim).connections == 8);
+    WAIT_UNTIL(shim_stats(f.rig.shim).connections == 8);
     int fd = begin_body(&f, 60 * KIB);
     http_send(fd, "x");
-    expect(fd, 400);
-    assert_int_equal(shim_stats(f.shim).no_room, 0);
+    http_expect_status(fd, 400);
+    assert_int_equal(shim_stats(f.rig.shim).no_room, 0);
     for (int i = 0; i < 8; i++) {
         close(fds[i]);
     }
@@ -283,11 +231,11 @@ static void test_chunked_bodies_and_heads_are_counted_too(void **state)
     static char chunk[10 * 1024];
     memset(chunk, ' ', sizeof(chunk));
     start(&f, 16 * KIB);
-    int fd = http_connect(f.url, NULL);
+    int fd = http_connect(f.rig.url, NULL);
     http_send(fd, "POST /panic HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n2800\r\n");
     http_send_bytes(fd, chunk, sizeof(chunk));
-    WAIT_UNTIL(shim_stats(f.shim).buffered >= 10 * KIB);
-    int head = http_connect(f.url, NULL);
+    WAIT_UNTIL(shim_stats(f.rig.shim).buffered >= 10 * KIB);
+    int head = http_connect(f.rig.url, NULL);
     http_send(head, "GET /health HTTP/1.1\r\nX: ");
     http_send_bytes(head, chunk, 7000);
     expect_no_room(head);
@@ -303,23 +251,23 @@ static void test_tiny_chunks_take_no_more_memory_than_is_counted(void **state)
     (void)state;
     struct fixture f;
     start(&f, 128 * KIB);
-    int fd = http_connect(f.url, NULL);
+    int fd = http_connect(f.rig.url, NULL);
     http_send(fd, "POST /panic HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
-    WAIT_UNTIL(shim_stats(f.shim).buffered > 0);
-    size_t head = shim_stats(f.shim).buffered;
+    WAIT_UNTIL(shim_stats(f.rig.shim).buffered > 0);
+    size_t head = shim_stats(f.rig.shim).buffered;
     size_t before = mallinfo2().uordblks;
     for (size_t i = 0; i < CHUNKS; i++) {
         http_send(fd, "1\r\n ");
-        SPIN_UNTIL(shim_stats(f.shim).buffered == head + 6 * i + 4);
+        SPIN_UNTIL(shim_stats(f.rig.shim).buffered == head + 6 * i + 4);
         http_send(fd, "\r\n");
-        SPIN_UNTIL(shim_stats(f.shim).buffered == head + 6 * i + 6);
+        SPIN_UNTIL(shim_stats(f.rig.shim).buffered == head + 6 * i + 6);
     }
     size_t grown = mallinfo2().uordblks - before;
     if (grown > 2 * 6 * CHUNKS + 16 * KIB) {
         fail_msg("%zu bytes for %d", grown, 6 * CHUNKS);
     }
     http_send(fd, "2\r\n{}\r\n0\r\n\r\n");
-    expect(fd, 202);
+    http_expect_status(fd, 202);
     close(fd);
     end(&f);
 }
@@ -334,16 +282,16 @@ static void test_request_under_way_keeps_its_room_until_it_is_answered(void **st
     assert_non_null(body);
     memset(body, ' ', 60 * KIB);
     memcpy(body, "{}", 2);
-    int fd = http_connect(f.url, NULL);
+    int fd = http_connect(f.rig.url, NULL);
     http_send(fd, "POST /panic HTTP/1.1\r\nHost: test\r\nContent-Length: 61440\r\n\r\n");
     http_send_bytes(fd, body, 60 * KIB);
     free(body);
     WAIT_UNTIL(atomic_load(&f.held) != NULL);
-    assert_true(shim_stats(f.shim).buffered >= 60 * KIB);
+    assert_true(shim_stats(f.rig.shim).buffered >= 60 * KIB);
     atomic_store(&f.holds, false);
     answer_create(&f, atomic_load(&f.held));
-    expect(fd, 202);
-    WAIT_UNTIL(shim_stats(f.shim).buffered == 0);
+    http_expect_status(fd, 202);
+    WAIT_UNTIL(shim_stats(f.rig.shim).buffered == 0);
     close(fd);
     end(&f);
 }
@@ -359,16 +307,16 @@ static void test_answers_that_are_not_taken_keep_reads_out_and_creates_not(void 
     wait_stuck(&f);
     int second = ask_for_much(&f, GET);
     wait_stuck(&f);
-    assert_true(shim_stats(f.shim).buffered >= 2 * MUCH);
-    int third = http_connect(f.url, NULL);
+    assert_true(shim_stats(f.rig.shim).buffered >= 2 * MUCH);
+    int third = http_connect(f.rig.url, NULL);
     http_send(third, GET);
     expect_no_room(third);
     expect_small_requests_served(&f);
     close(first);
     close(second);
-    WAIT_UNTIL(shim_stats(f.shim).buffered < MUCH);
+    WAIT_UNTIL(shim_stats(f.rig.shim).buffered < MUCH);
     http_send(third, GET);
-    expect(third, 200);
+    http_expect_status(third, 200);
     close(third);
     end(&f);
 }
@@ -379,7 +327,7 @@ static void test_answer_to_a_write_is_sent_whatever_its_length(void **state)
     struct fixture f;
     struct http_answer answer;
     start(&f, MUCH / 2);
-    http_call(f.url, "POST", "/panic", "", "{\"subjectId\":\"much\"}", &answer);
+    http_call(f.rig.url, "POST", "/panic", "", "{\"subjectId\":\"much\"}", &answer);
     assert_int_equal(answer.status, 202);
     assert_true(answer.length > MUCH);
     http_answer_free(&answer);
@@ -392,12 +340,10 @@ static void test_connect_clients_are_told_in_their_way(void **state)
     struct fixture f;
     struct http_answer answer;
     start(&f, MUCH / 2);
-    http_call(f.url, "POST", "/panic.v1.PanicService/GetPanic", "Content-Type: application/json\r\n", "{}",
-              &answer);
+    http_call(f.rig.url, "POST", "/panic.v1.PanicService/GetPanic", HTTP_JSON_TYPE, "{}", &answer);
     assert_string_equal(http_header(&answer, "Retry-After"), "1");
     http_expect(&answer, 503, "message", "holds as much as it may");
-    http_call(f.url, "POST", "/panic.v1.PanicService/GetPanic", "Content-Type: application/json\r\n", "{}",
-              &answer);
+    http_call(f.rig.url, "POST", "/panic.v1.PanicService/GetPanic", HTTP_JSON_TYPE, "{}", &answer);
     http_expect(&answer, 503, "code", "unavailable");
     end(&f);
 }
@@ -409,18 +355,18 @@ static void test_requests_behind_an_answer_that_is_not_taken_are_read_no_further
     start(&f, MUCH);
     int fd = ask_for_much(&f, CREATE_MUCH);
     wait_stuck(&f);
-    assert_true(shim_stats(f.shim).buffered >= MUCH);
+    assert_true(shim_stats(f.rig.shim).buffered >= MUCH);
     for (int i = 0; i < HEALTH_TIMES; i++) {
         http_send(fd, HEALTH);
     }
     wait_stuck(&f);
     /* Of all that was sent, what was read before the answer was stuck, and one read more. */
-    assert_true(shim_stats(f.shim).buffered <= MUCH + 20 * KIB);
+    assert_true(shim_stats(f.rig.shim).buffered <= MUCH + 20 * KIB);
     for (int i = 0; i < MUCH_TIMES; i++) {
-        expect(fd, 202);
+        http_expect_status(fd, 202);
     }
     for (int i = 0; i < HEALTH_TIMES; i++) {
-        expect(fd, 200);
+        http_expect_status(fd, 200);
     }
     close(fd);
     end(&f);

@@ -2,9 +2,8 @@
  * A shim of its own, with limits so short that they can be waited for and handlers that hold their calls
  * until the test lets them go: what happens when things are late, full, gone or about to stop.
  */
-#include "harness/test.h"
+#include "unit/shim/rig.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +11,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "harness/http_client.h"
-#include "panic/v1/panic_service.pb-c.h"
-#include "shim/shim.h"
-
-#define PATIENCE_US (30 * US_PER_S)
 /* For a deadline that is to pass; far longer than a test takes for what must come before it. */
 #define SHORT_MS 600
 #define HELD_MAX 64
@@ -29,10 +22,7 @@
 #define HEALTH "GET /health HTTP/1.1\r\nHost: test\r\n\r\n"
 
 struct fixture {
-    struct rpc_health health;
-    struct rpc_router *router;
-    struct shim *shim;
-    const char *url;
+    struct shim_rig rig;
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -124,40 +114,17 @@ static void start(struct fixture *f, const struct shim_config *wanted)
         {.method = "CreatePanic", .handler = hold},
         {.method = "GetPanic", .handler = answer_much, .read_only = true},
         {.method = "ListEvents", .handler = hold, .read_only = true}};
-    const struct rpc_service service = {
-        .descriptor = &panic__v1__panic_service__descriptor, .bindings = bindings, .n_bindings = 3, .ctx = f};
     memset(f, 0, sizeof(*f));
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->changed, NULL);
-    assert_ok(rpc_router_new(&service, 1, &f->router));
-    struct shim_config config = *wanted;
-    struct diag diag;
-    config.address = "127.0.0.1:0";
-    config.router = f->router;
-    config.health = &f->health;
-    config.tenant = "test";
-    config.loops = config.loops > 0 ? config.loops : 1;
-    config.calls_max = config.calls_max > 0 ? config.calls_max : 8;
-    assert_ok(shim_start(&config, &f->shim, &diag));
-    f->url = shim_address(f->shim);
+    shim_rig_start(&f->rig, bindings, 3, f, wanted);
 }
 
 static void end(struct fixture *f)
 {
-    shim_free(f->shim);
-    rpc_router_free(f->router);
+    shim_rig_end(&f->rig);
     pthread_cond_destroy(&f->changed);
     pthread_mutex_destroy(&f->lock);
-}
-
-static void expect(int fd, int status)
-{
-    struct http_answer answer;
-    http_receive(fd, &answer);
-    if (answer.status != status) {
-        fail_msg("expected %d, got %s%s", status, answer.head, answer.body);
-    }
-    http_answer_free(&answer);
 }
 
 static bool became_readable(int fd, int wait_ms)
@@ -166,29 +133,19 @@ static bool became_readable(int fd, int wait_ms)
     return poll(&ready, 1, wait_ms) == 1;
 }
 
-/* Asks again and again, for what no event tells. */
-#define WAIT_UNTIL(condition)                                                                                \
-    do {                                                                                                     \
-        int64_t give_up_us_ = monotonic_us() + PATIENCE_US;                                                  \
-        while (!(condition)) {                                                                               \
-            assert_true(monotonic_us() < give_up_us_);                                                       \
-            poll(NULL, 0, 2);                                                                                \
-        }                                                                                                    \
-    } while (0)
-
 /* ---- deadlines ---- */
 
 /* The bytes come one by one and never stop: for evhttp alone that keeps the connection for ever. */
 static void drip_until_refused(struct fixture *f, const char *beginning)
 {
     int64_t begin_us = monotonic_us();
-    int fd = http_connect(f->url, NULL);
+    int fd = http_connect(f->rig.url, NULL);
     http_send(fd, beginning);
     while (!became_readable(fd, 10)) {
         http_send(fd, "x");
         assert_true(monotonic_us() - begin_us < PATIENCE_US);
     }
-    expect(fd, 408);
+    http_expect_status(fd, 408);
     assert_true(monotonic_us() - begin_us >= SHORT_MS * US_PER_MS);
     close(fd);
 }
@@ -199,7 +156,7 @@ static void test_head_that_drips_in_ends_at_its_deadline(void **state)
     struct fixture f;
     start(&f, &(struct shim_config){.limits = {.head_ms = SHORT_MS}});
     drip_until_refused(&f, "GET /health HTTP/1.1\r\nX-Slow: ");
-    assert_int_equal(shim_stats(f.shim).guarded, 1);
+    assert_int_equal(shim_stats(f.rig.shim).guarded, 1);
     end(&f);
 }
 
@@ -217,7 +174,7 @@ static void test_connection_without_a_request_ends_in_silence(void **state)
     (void)state;
     struct fixture f;
     start(&f, &(struct shim_config){.limits = {.head_ms = SHORT_MS}});
-    int fd = http_connect(f.url, NULL);
+    int fd = http_connect(f.rig.url, NULL);
     assert_true(http_is_closed(fd));
     close(fd);
     end(&f);
@@ -228,10 +185,10 @@ static void test_connection_that_rests_too_long_ends(void **state)
     (void)state;
     struct fixture f;
     start(&f, &(struct shim_config){.limits = {.idle_ms = SHORT_MS}});
-    int fd = http_connect(f.url, NULL);
+    int fd = http_connect(f.rig.url, NULL);
     int64_t begin_us = monotonic_us();
     http_send(fd, HEALTH);
-    expect(fd, 200);
+    http_expect_status(fd, 200);
     assert_true(http_is_closed(fd));
     assert_true(monotonic_us() - begin_us >= SHORT_MS * US_PER_MS);
     close(fd);
@@ -244,12 +201,12 @@ static void test_client_that_does_not_take_its_answer_is_cut_off(void **state)
     struct fixture f;
     start(&f, &(struct shim_config){.limits = {.send_ms = SHORT_MS}});
     const int small = 4096;
-    int fd = http_connect(f.url, NULL);
+    int fd = http_connect(f.rig.url, NULL);
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
     for (int i = 0; i < 8; i++) {
         http_send(fd, GET);
     }
-    WAIT_UNTIL(shim_stats(f.shim).requests > 0 && shim_stats(f.shim).connections == 0);
+    WAIT_UNTIL(shim_stats(f.rig.shim).requests > 0 && shim_stats(f.rig.shim).connections == 0);
     close(fd);
     end(&f);
 }
@@ -261,12 +218,12 @@ static void test_handler_may_take_longer_than_any_deadline(void **state)
     const struct shim_limits limits = {
         .head_ms = SHORT_MS, .body_ms = SHORT_MS, .send_ms = SHORT_MS, .idle_ms = SHORT_MS};
     start(&f, &(struct shim_config){.limits = limits});
-    int fd = http_connect(f.url, NULL);
+    int fd = http_connect(f.rig.url, NULL);
     http_send(fd, CREATE);
     wait_held(&f, 1);
     assert_false(became_readable(fd, 3 * SHORT_MS));
     let_go(&f);
-    expect(fd, 202);
+    http_expect_status(fd, 202);
     close(fd);
     end(&f);
 }
@@ -278,21 +235,21 @@ static void test_connections_of_one_address_are_capped(void **state)
     (void)state;
     struct fixture f;
     start(&f, &(struct shim_config){.limits = {.connections_per_address_max = 2}});
-    int first = http_connect(f.url, "127.0.0.2");
-    int second = http_connect(f.url, "127.0.0.2");
-    WAIT_UNTIL(shim_stats(f.shim).connections == 2);
-    int third = http_connect(f.url, "127.0.0.2");
-    expect(third, 503);
+    int first = http_connect(f.rig.url, "127.0.0.2");
+    int second = http_connect(f.rig.url, "127.0.0.2");
+    WAIT_UNTIL(shim_stats(f.rig.shim).connections == 2);
+    int third = http_connect(f.rig.url, "127.0.0.2");
+    http_expect_status(third, 503);
     assert_true(http_is_closed(third));
-    int other = http_connect(f.url, "127.0.0.3");
+    int other = http_connect(f.rig.url, "127.0.0.3");
     http_send(other, HEALTH);
-    expect(other, 200);
+    http_expect_status(other, 200);
     close(first);
-    WAIT_UNTIL(shim_stats(f.shim).connections == 2);
-    int fourth = http_connect(f.url, "127.0.0.2");
+    WAIT_UNTIL(shim_stats(f.rig.shim).connections == 2);
+    int fourth = http_connect(f.rig.url, "127.0.0.2");
     http_send(fourth, HEALTH);
-    expect(fourth, 200);
-    assert_int_equal(shim_stats(f.shim).connections_refused, 1);
+    http_expect_status(fourth, 200);
+    assert_int_equal(shim_stats(f.rig.shim).connections_refused, 1);
     close(second);
     close(third);
     close(other);
@@ -307,12 +264,12 @@ static void test_connections_in_all_are_capped(void **state)
     start(&f, &(struct shim_config){.loops = 2, .limits = {.connections_max = 3}});
     int fds[3];
     for (int i = 0; i < 3; i++) {
-        fds[i] = http_connect(f.url, NULL);
+        fds[i] = http_connect(f.rig.url, NULL);
         http_send(fds[i], HEALTH);
-        expect(fds[i], 200);
+        http_expect_status(fds[i], 200);
     }
-    int fourth = http_connect(f.url, NULL);
-    expect(fourth, 503);
+    int fourth = http_connect(f.rig.url, NULL);
+    http_expect_status(fourth, 503);
     assert_true(http_is_closed(fourth));
     close(fourth);
     for (int i = 0; i < 3; i++) {
@@ -328,26 +285,26 @@ static void test_with_every_call_under_way_creates_wait_and_reads_do_not(void **
     (void)state;
     struct fixture f;
     start(&f, &(struct shim_config){.calls_max = 1});
-    int first = http_connect(f.url, NULL);
-    int second = http_connect(f.url, NULL);
-    int read = http_connect(f.url, NULL);
+    int first = http_connect(f.rig.url, NULL);
+    int second = http_connect(f.rig.url, NULL);
+    int read = http_connect(f.rig.url, NULL);
     http_send(first, CREATE);
     wait_held(&f, 1);
     http_send(second, CREATE);
-    WAIT_UNTIL(shim_stats(f.shim).waited == 1);
+    WAIT_UNTIL(shim_stats(f.rig.shim).waited == 1);
     http_send(read, GET);
     struct http_answer answer;
     http_receive(read, &answer);
     assert_string_equal(http_header(&answer, "Retry-After"), "1");
     http_expect(&answer, 503, "code", "unavailable");
     http_send(read, HEALTH);
-    expect(read, 200);
+    http_expect_status(read, 200);
     /* One only: when it is out, the next takes its place. */
     reply(take_held(&f));
-    expect(first, 202);
+    http_expect_status(first, 202);
     wait_held(&f, 1);
     let_go(&f);
-    expect(second, 202);
+    http_expect_status(second, 202);
     close(first);
     close(second);
     close(read);
@@ -363,7 +320,7 @@ static void test_calls_that_wait_for_events_leave_three_quarters_to_others(void 
     int fds[CALLS];
     start(&f, &(struct shim_config){.calls_max = CALLS});
     for (size_t i = 0; i < CALLS; i++) {
-        fds[i] = http_connect(f.url, NULL);
+        fds[i] = http_connect(f.rig.url, NULL);
     }
     for (size_t i = 0; i < EVENTS_MAX; i++) {
         http_send(fds[i], EVENTS);
@@ -379,12 +336,12 @@ static void test_calls_that_wait_for_events_leave_three_quarters_to_others(void 
     wait_held(&f, CALLS);
     let_go(&f);
     for (size_t i = 0; i < CALLS; i++) {
-        expect(fds[i], i < EVENTS_MAX ? 200 : 202);
+        http_expect_status(fds[i], i < EVENTS_MAX ? 200 : 202);
     }
     http_send(fds[0], EVENTS);
     wait_held(&f, 1);
     let_go(&f);
-    expect(fds[0], 200);
+    http_expect_status(fds[0], 200);
     for (size_t i = 0; i < CALLS; i++) {
         close(fds[i]);
     }
@@ -396,18 +353,18 @@ static void test_connection_that_closes_during_its_call_harms_nobody(void **stat
     (void)state;
     struct fixture f;
     start(&f, &(struct shim_config){.calls_max = 2});
-    int first = http_connect(f.url, NULL);
+    int first = http_connect(f.rig.url, NULL);
     http_send(first, CREATE);
     wait_held(&f, 1);
     const struct linger reset = {.l_onoff = 1};
     setsockopt(first, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     close(first);
-    int second = http_connect(f.url, NULL);
+    int second = http_connect(f.rig.url, NULL);
     http_send(second, CREATE);
     wait_held(&f, 2);
     let_go(&f);
-    expect(second, 202);
-    WAIT_UNTIL(shim_stats(f.shim).in_flight == 0 && shim_stats(f.shim).connections == 1);
+    http_expect_status(second, 202);
+    WAIT_UNTIL(shim_stats(f.rig.shim).in_flight == 0 && shim_stats(f.rig.shim).connections == 1);
     close(second);
     end(&f);
 }
@@ -444,7 +401,7 @@ static void test_answers_from_many_threads_reach_their_own_requests(void **state
         assert_int_equal(pthread_create(&threads[i], NULL, finish_calls, &f), 0);
     }
     for (int i = 0; i < CONNECTIONS; i++) {
-        fds[i] = http_connect(f.url, NULL);
+        fds[i] = http_connect(f.rig.url, NULL);
     }
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < CONNECTIONS; i++) {
@@ -492,11 +449,11 @@ static void test_stop_waits_for_calls_and_their_answers(void **state)
     struct fixture f;
     pthread_t stopper;
     start(&f, &(struct shim_config){.loops = 1});
-    int fd = http_connect(f.url, NULL);
+    int fd = http_connect(f.rig.url, NULL);
     http_send(fd, CREATE);
     wait_held(&f, 1);
-    shim_close(f.shim);
-    assert_int_equal(pthread_create(&stopper, NULL, stop, f.shim), 0);
+    shim_close(f.rig.shim);
+    assert_int_equal(pthread_create(&stopper, NULL, stop, f.rig.shim), 0);
     assert_false(became_readable(fd, SHORT_MS));
     let_go(&f);
     struct http_answer answer;
@@ -514,14 +471,14 @@ static void test_close_ends_what_rests_and_refuses_what_comes_late(void **state)
     (void)state;
     struct fixture f;
     start(&f, &(struct shim_config){.loops = 1});
-    int resting = http_connect(f.url, NULL);
-    int late = http_connect(f.url, NULL);
+    int resting = http_connect(f.rig.url, NULL);
+    int late = http_connect(f.rig.url, NULL);
     http_send(resting, HEALTH);
-    expect(resting, 200);
+    http_expect_status(resting, 200);
     http_send(late, "GET /health HTTP/1.1\r\n");
-    WAIT_UNTIL(shim_stats(f.shim).connections == 2);
+    WAIT_UNTIL(shim_stats(f.rig.shim).connections == 2);
     http_send(late, "Host: ");
-    shim_close(f.shim);
+    shim_close(f.rig.shim);
     assert_true(http_is_closed(resting));
     http_send(late, "test\r\n\r\n");
     struct http_answer answer;

@@ -3,20 +3,15 @@
  * queue. Here it stands still between the two (the linker wraps ring_push), while the loop answers the call
  * and is told to stop: that must wait for it, since a loop that has stopped is freed.
  */
-#include "harness/test.h"
+#include "unit/shim/rig.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "core/ring.h"
-#include "harness/http_client.h"
-#include "panic/v1/panic_service.pb-c.h"
-#include "shim/shim.h"
 
-#define PATIENCE_US (30 * US_PER_S)
 /* For what must not happen. */
 #define SHORT_US (300 * US_PER_MS)
 
@@ -106,58 +101,40 @@ static void *stop(void *arg)
 
 /* ---- tests ---- */
 
-struct fixture {
-    struct rpc_health health;
-    struct rpc_router *router;
-    struct shim *shim;
-};
-
-static void start(struct fixture *f)
+static void start(struct shim_rig *rig)
 {
     static const struct rpc_binding bindings[] = {
         {.method = "CreatePanic", .handler = hold},
         {.method = "ListEvents", .handler = list_events, .read_only = true}};
-    const struct rpc_service service = {
-        .descriptor = &panic__v1__panic_service__descriptor, .bindings = bindings, .n_bindings = 2};
-    *f = (struct fixture){0};
     is_held = is_halted = may_go = has_stopped = false;
-    assert_ok(rpc_router_new(&service, 1, &f->router));
-    const struct shim_config config = {.address = "127.0.0.1:0",
-                                       .router = f->router,
-                                       .health = &f->health,
-                                       .tenant = "test",
-                                       .loops = 1,
-                                       .calls_max = 1};
-    struct diag diag;
-    assert_ok(shim_start(&config, &f->shim, &diag));
+    shim_rig_start(rig, bindings, 2, NULL, &(struct shim_config){.calls_max = 1});
 }
 
 /* Has the call finished by a thread that stands still, reads the answer, and stops the shim meanwhile. */
 static void stop_while_handing_back(const char *request, int status)
 {
-    struct fixture f;
+    struct shim_rig rig;
     struct http_answer answer;
     pthread_t finisher;
     pthread_t stopper;
-    start(&f);
-    int fd = http_connect(shim_address(f.shim), NULL);
+    start(&rig);
+    int fd = http_connect(rig.url, NULL);
     http_send(fd, request);
     assert_true(wait_for(&is_held, PATIENCE_US));
     assert_int_equal(pthread_create(&finisher, NULL, finish_and_halt, held), 0);
     assert_true(wait_for(&is_halted, PATIENCE_US));
-    shim_close(f.shim);
+    shim_close(rig.shim);
     http_receive(fd, &answer);
     assert_int_equal(answer.status, status);
     http_answer_free(&answer);
     close(fd);
-    assert_int_equal(pthread_create(&stopper, NULL, stop, f.shim), 0);
+    assert_int_equal(pthread_create(&stopper, NULL, stop, rig.shim), 0);
     assert_false(wait_for(&has_stopped, SHORT_US));
     set(&may_go);
     pthread_join(finisher, NULL);
     assert_true(wait_for(&has_stopped, PATIENCE_US));
     pthread_join(stopper, NULL);
-    shim_free(f.shim);
-    rpc_router_free(f.router);
+    shim_rig_end(&rig);
 }
 
 static void test_stop_waits_for_who_hands_a_call_back(void **state)

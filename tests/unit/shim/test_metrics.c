@@ -2,7 +2,7 @@
  * The page of a shim that has nothing behind it, and the text format by itself: what every scraper relies on,
  * whatever the figures are.
  */
-#include "harness/test.h"
+#include "unit/shim/rig.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,51 +11,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "harness/http_client.h"
 #include "harness/scrape.h"
-#include "panic/v1/panic_service.pb-c.h"
 #include "shim/backend_metrics.h"
 #include "shim/exposition.h"
-#include "shim/shim.h"
 
 #define GUARDED(reason) "panicd_http_guarded_total{reason=\"" reason "\"}"
 
-struct fixture {
-    struct rpc_health health;
-    struct rpc_router *router;
-    struct shim *shim;
-    const char *url;
-};
-
-static void start(struct fixture *f, const struct shim_config *wanted)
-{
-    const struct rpc_service service = {.descriptor = &panic__v1__panic_service__descriptor};
-    struct shim_config config = *wanted;
-    struct diag diag;
-    memset(f, 0, sizeof(*f));
-    assert_ok(rpc_router_new(&service, 1, &f->router));
-    config.address = "127.0.0.1:0";
-    config.router = f->router;
-    config.health = &f->health;
-    config.tenant = "test";
-    config.loops = 1;
-    config.calls_max = 4;
-    assert_ok(shim_start(&config, &f->shim, &diag));
-    f->url = shim_address(f->shim);
-}
-
-static void end(struct fixture *f)
-{
-    shim_free(f->shim);
-    rpc_router_free(f->router);
-}
-
 /* Sends what the gate refuses, and waits for that. */
-static void expect_guarded(const struct fixture *f, const char *bytes, int status)
+static void expect_guarded(const struct shim_rig *rig, const char *bytes, int status)
 {
     struct http_answer answer;
-    int fd = http_connect(f->url, NULL);
+    int fd = http_connect(rig->url, NULL);
     http_send(fd, bytes);
     http_receive(fd, &answer);
     assert_int_equal(answer.status, status);
@@ -68,9 +34,9 @@ static void expect_guarded(const struct fixture *f, const char *bytes, int statu
 static void test_page_without_anything_behind_the_shim(void **state)
 {
     (void)state;
-    struct fixture f;
-    start(&f, &(struct shim_config){0});
-    char *page = scrape(f.url);
+    struct shim_rig rig;
+    shim_rig_start(&rig, NULL, 0, NULL, &(struct shim_config){0});
+    char *page = scrape(rig.url);
     assert_true(
         scrape_has(page, "panicd_requests_total{method=\"/panic.v1.PanicService/GetPanic\",code=\"OK\"}"));
     assert_true(scrape_value(page, "panicd_http_requests_total") == 1);
@@ -78,7 +44,7 @@ static void test_page_without_anything_behind_the_shim(void **state)
     assert_null(strstr(page, "panicd_panics_"));
     scrape_check_histograms(page);
     free(page);
-    end(&f);
+    shim_rig_end(&rig);
 }
 
 static void test_backend_without_any_part_adds_nothing(void **state)
@@ -103,24 +69,25 @@ static void write_own(void *ctx, FILE *page)
 static void test_source_adds_its_figures(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct shim_rig rig;
     uint64_t figure = 42;
-    start(&f, &(struct shim_config){.metrics = {.write = write_own, .ctx = &figure}});
-    assert_true(scrape_now(f.url, "own_figure") == 42);
+    shim_rig_start(&rig, NULL, 0, NULL,
+                   &(struct shim_config){.metrics = {.write = write_own, .ctx = &figure}});
+    assert_true(scrape_now(rig.url, "own_figure") == 42);
     figure = 43;
-    assert_true(scrape_now(f.url, "own_figure") == 43);
-    end(&f);
+    assert_true(scrape_now(rig.url, "own_figure") == 43);
+    shim_rig_end(&rig);
 }
 
 static void test_serving_follows_the_health_flag(void **state)
 {
     (void)state;
-    struct fixture f;
-    start(&f, &(struct shim_config){0});
-    assert_true(scrape_now(f.url, "panicd_serving") == 0);
-    atomic_store(&f.health.serving, true);
-    assert_true(scrape_now(f.url, "panicd_serving") == 1);
-    end(&f);
+    struct shim_rig rig;
+    shim_rig_start(&rig, NULL, 0, NULL, &(struct shim_config){0});
+    assert_true(scrape_now(rig.url, "panicd_serving") == 0);
+    atomic_store(&rig.health.serving, true);
+    assert_true(scrape_now(rig.url, "panicd_serving") == 1);
+    shim_rig_end(&rig);
 }
 
 static void test_each_refusal_of_the_gate_raises_its_reason_alone(void **state)
@@ -144,75 +111,74 @@ static void test_each_refusal_of_the_gate_raises_its_reason_alone(void **state)
     };
     enum { N = sizeof(cases) / sizeof(cases[0]) };
     (void)state;
-    struct fixture f;
-    start(&f, &(struct shim_config){.limits = {.head_max = 128, .head_ms = 1000}});
+    struct shim_rig rig;
+    shim_rig_start(&rig, NULL, 0, NULL, &(struct shim_config){.limits = {.head_max = 128, .head_ms = 1000}});
     for (size_t i = 0; i < N; i++) {
-        expect_guarded(&f, cases[i].bytes, cases[i].status);
-        char *page = scrape(f.url);
+        expect_guarded(&rig, cases[i].bytes, cases[i].status);
+        char *page = scrape(rig.url);
         for (size_t j = 0; j < N; j++) {
             assert_true(scrape_value(page, cases[j].sample) == (j <= i ? 1 : 0));
         }
         free(page);
     }
-    end(&f);
+    shim_rig_end(&rig);
 }
 
 static void test_answers_are_counted_by_status(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct shim_rig rig;
     struct http_answer answer;
-    start(&f, &(struct shim_config){0});
-    http_call(f.url, "GET", "/nowhere", "", NULL, &answer);
+    shim_rig_start(&rig, NULL, 0, NULL, &(struct shim_config){0});
+    http_call(rig.url, "GET", "/nowhere", "", NULL, &answer);
     http_answer_free(&answer);
-    http_call(f.url, "POST", "/panic.v1.PanicService/GetPanic", "Content-Type: application/json\r\n", "{}",
-              &answer);
+    http_call(rig.url, "POST", "/panic.v1.PanicService/GetPanic", HTTP_JSON_TYPE, "{}", &answer);
     http_answer_free(&answer);
-    char *page = scrape(f.url);
+    char *page = scrape(rig.url);
     assert_true(scrape_value(page, "panicd_http_responses_total{code=\"404\"}") == 1);
     assert_true(scrape_value(page, "panicd_http_responses_total{code=\"501\"}") == 1);
     assert_true(scrape_value(page, "panicd_http_responses_total{code=\"200\"}") == 0);
     assert_true(scrape_value(page, "panicd_requests_total{method=\"/panic.v1.PanicService/GetPanic\","
                                    "code=\"UNIMPLEMENTED\"}") == 1);
     free(page);
-    end(&f);
+    shim_rig_end(&rig);
 }
 
 static void test_connections_that_are_too_many_are_counted(void **state)
 {
     (void)state;
-    struct fixture f;
-    start(&f, &(struct shim_config){.limits = {.connections_per_address_max = 1}});
-    int first = http_connect(f.url, "127.0.0.2");
+    struct shim_rig rig;
+    shim_rig_start(&rig, NULL, 0, NULL, &(struct shim_config){.limits = {.connections_per_address_max = 1}});
+    int first = http_connect(rig.url, "127.0.0.2");
     http_send(first, "GET /health HTTP/1.1\r\nHost: test\r\n\r\n");
     struct http_answer answer;
     http_receive(first, &answer);
     http_answer_free(&answer);
-    int second = http_connect(f.url, "127.0.0.2");
+    int second = http_connect(rig.url, "127.0.0.2");
     http_receive(second, &answer);
     assert_int_equal(answer.status, 503);
     http_answer_free(&answer);
-    char *page = scrape(f.url);
+    char *page = scrape(rig.url);
     assert_true(scrape_value(page, "panicd_http_connections_refused_total") == 1);
     assert_true(scrape_value(page, "panicd_http_connections_accepted_total") == 3);
     assert_true(scrape_value(page, "panicd_http_connections") == 2);
     free(page);
     close(first);
     close(second);
-    end(&f);
+    shim_rig_end(&rig);
 }
 
 static void test_head_has_the_length_and_other_methods_are_refused(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct shim_rig rig;
     struct http_answer answer;
-    start(&f, &(struct shim_config){0});
+    shim_rig_start(&rig, NULL, 0, NULL, &(struct shim_config){0});
     static const char *const targets[] = {"/metrics", "/openapi.yaml"};
     for (size_t i = 0; i < 2; i++) {
         char request[128];
         snprintf(request, sizeof(request), "HEAD %s HTTP/1.1\r\nHost: test\r\n\r\n", targets[i]);
-        int fd = http_connect(f.url, NULL);
+        int fd = http_connect(rig.url, NULL);
         http_send(fd, request);
         http_receive_head(fd, &answer);
         assert_int_equal(answer.status, 200);
@@ -222,11 +188,11 @@ static void test_head_has_the_length_and_other_methods_are_refused(void **state)
         http_receive(fd, &answer);
         http_expect(&answer, 200, "status", "OK");
         close(fd);
-        http_call(f.url, "POST", targets[i], "", "{}", &answer);
+        http_call(rig.url, "POST", targets[i], "", "{}", &answer);
         assert_string_equal(http_header(&answer, "Allow"), "GET, HEAD");
         http_expect(&answer, 405, "code", "unimplemented");
     }
-    end(&f);
+    shim_rig_end(&rig);
 }
 
 /* ---- the format ---- */

@@ -2,10 +2,9 @@
  * Streams of events over a feed that the test plays itself: what a client gets that reads nothing, leaves,
  * comes back, or is one too many, and what becomes of a stream whose call fails or whose server stops.
  */
-#include "harness/test.h"
+#include "unit/shim/rig.h"
 
 #include <inttypes.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,12 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "harness/http_client.h"
-#include "panic/v1/panic_service.pb-c.h"
-#include "shim/shim.h"
-
-#define PATIENCE_US (30 * US_PER_S)
 #define SHORT_MS 300
 #define PAGE 100
 #define ID "018f4e2a-7c3b-7d10-9a55-3b1f0e6c2d41"
@@ -37,9 +30,7 @@ enum feed {
 };
 
 struct fixture {
-    struct rpc_health health;
-    struct rpc_router *router;
-    struct shim *shim;
+    struct shim_rig rig;
     enum feed feed;
 
     pthread_mutex_t lock;
@@ -160,44 +151,22 @@ static void start(struct fixture *f, enum feed feed, const struct shim_limits *l
 {
     static const struct rpc_binding bindings[] = {
         {.method = "ListEvents", .handler = list_events, .read_only = true}};
-    const struct rpc_service service = {
-        .descriptor = &panic__v1__panic_service__descriptor, .bindings = bindings, .n_bindings = 1, .ctx = f};
     *f = (struct fixture){.feed = feed};
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->changed, NULL);
-    assert_ok(rpc_router_new(&service, 1, &f->router));
-    const struct shim_config config = {.address = "127.0.0.1:0",
-                                       .router = f->router,
-                                       .health = &f->health,
-                                       .tenant = "test",
-                                       .loops = 1,
-                                       .calls_max = 8,
-                                       .limits = *limits};
-    struct diag diag;
-    assert_ok(shim_start(&config, &f->shim, &diag));
+    shim_rig_start(&f->rig, bindings, 1, f, &(struct shim_config){.limits = *limits});
 }
 
 static void end(struct fixture *f)
 {
-    shim_free(f->shim);
-    rpc_router_free(f->router);
+    shim_rig_end(&f->rig);
     pthread_cond_destroy(&f->changed);
     pthread_mutex_destroy(&f->lock);
 }
 
-/* Asks again and again, for what no event tells. */
-#define WAIT_UNTIL(condition)                                                                                \
-    do {                                                                                                     \
-        int64_t give_up_us_ = monotonic_us() + PATIENCE_US;                                                  \
-        while (!(condition)) {                                                                               \
-            assert_true(monotonic_us() < give_up_us_);                                                       \
-            poll(NULL, 0, 2);                                                                                \
-        }                                                                                                    \
-    } while (0)
-
 static int ask(const struct fixture *f, const char *request)
 {
-    int fd = http_connect(shim_address(f->shim), NULL);
+    int fd = http_connect(f->rig.url, NULL);
     http_send(fd, request);
     return fd;
 }
@@ -257,8 +226,8 @@ static void test_a_reader_that_stalls_is_cut_and_goes_on_without_loss(void **sta
     struct fixture f;
     start(&f, FEED_ENDLESS, &(struct shim_limits){.send_ms = SHORT_MS});
     int fd = ask(&f, GET("/events?after=0"));
-    WAIT_UNTIL(told(&f) > 0 && shim_stats(f.shim).streams == 0);
-    assert_int_equal(shim_stats(f.shim).connections, 0);
+    WAIT_UNTIL(told(&f) > 0 && shim_stats(f.rig.shim).streams == 0);
+    assert_int_equal(shim_stats(f.rig.shim).connections, 0);
     char *text = read_text(fd, NULL);
     int64_t last = last_whole(text, 0);
     assert_true(last > 0);
@@ -290,11 +259,11 @@ static void test_one_stream_too_many_is_told_to_come_again(void **state)
     int first = ask(&f, GET("/events?after=0"));
     free(read_text(first, "\ndata: "));
     struct http_answer answer;
-    http_call(shim_address(f.shim), "GET", "/events", "", NULL, &answer);
+    http_call(f.rig.url, "GET", "/events", "", NULL, &answer);
     assert_non_null(http_header(&answer, "Retry-After"));
     http_expect(&answer, 503, "error", "too many streams");
     close(first);
-    WAIT_UNTIL(shim_stats(f.shim).streams == 0);
+    WAIT_UNTIL(shim_stats(f.rig.shim).streams == 0);
     int second = ask(&f, GET("/events?after=0"));
     free(read_text(second, "\ndata: "));
     close(second);
@@ -312,11 +281,11 @@ static void test_who_has_seen_all_of_a_closed_panic_is_told_to_stay_away(void **
     free(text);
     close(fd);
     struct http_answer answer;
-    http_call(shim_address(f.shim), "GET", "/panic/" ID "/events", "Last-Event-ID: 1\r\n", NULL, &answer);
+    http_call(f.rig.url, "GET", "/panic/" ID "/events", "Last-Event-ID: 1\r\n", NULL, &answer);
     assert_int_equal(answer.status, 204);
     assert_int_equal(answer.length, 0);
     http_answer_free(&answer);
-    WAIT_UNTIL(shim_stats(f.shim).streams == 0);
+    WAIT_UNTIL(shim_stats(f.rig.shim).streams == 0);
     end(&f);
 }
 
@@ -325,7 +294,7 @@ static void test_an_answer_without_events_leaves_the_connection_open(void **stat
     (void)state;
     struct fixture f;
     start(&f, FEED_CLOSED, &(struct shim_limits){0});
-    int fd = http_connect(shim_address(f.shim), NULL);
+    int fd = http_connect(f.rig.url, NULL);
     for (int i = 0; i < 2; i++) {
         struct http_answer answer;
         http_send(fd, "GET /panic/" ID "/events?after=1 HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -345,10 +314,10 @@ static void test_a_stream_whose_reader_left_goes_when_its_call_is_back(void **st
     int fd = ask(&f, GET("/events?after=7"));
     struct rpc_call *call = take_held(&f);
     close(fd);
-    WAIT_UNTIL(shim_stats(f.shim).connections == 0);
-    assert_int_equal(shim_stats(f.shim).streams, 1);
+    WAIT_UNTIL(shim_stats(f.rig.shim).connections == 0);
+    assert_int_equal(shim_stats(f.rig.shim).streams, 1);
     tell(call, 7, 1, false);
-    WAIT_UNTIL(shim_stats(f.shim).streams == 0);
+    WAIT_UNTIL(shim_stats(f.rig.shim).streams == 0);
     end(&f);
 }
 
@@ -374,7 +343,7 @@ static void test_a_stop_ends_a_stream_before_its_call_is_back(void **state)
     start(&f, FEED_STILL, &(struct shim_limits){0});
     int fd = ask(&f, GET("/events?after=7"));
     struct rpc_call *call = take_held(&f);
-    shim_close(f.shim);
+    shim_close(f.rig.shim);
     free(read_text(fd, NULL));
     close(fd);
     tell(call, 7, 1, false);

@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include <dirent.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #define ARENA_MAX (64u << 20)
@@ -65,6 +66,16 @@ int teardown(void **state)
     }
     free(fixture);
     return 0;
+}
+
+int unmount_and_teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    store_close(fixture->store);
+    fixture->store = NULL;
+    /* Nothing is mounted after a skip. */
+    (void)umount2(fixture->folder, MNT_DETACH);
+    return teardown(state);
 }
 
 void fixture_reopen(struct fixture *fixture)

@@ -24,6 +24,8 @@ int setup_sqlite(void **state);
 /* Only the folder, path and URL of a SQLite store; nothing is open. */
 int setup_folder(void **state);
 int teardown(void **state);
+/* For a test that may have mounted a disk of its own over the folder. */
+int unmount_and_teardown(void **state);
 
 /* Closes what is open and opens the fixture's URL. */
 void fixture_reopen(struct fixture *fixture);

@@ -329,16 +329,6 @@ static bool mount_disk(const struct fixture *fixture)
     return false;
 }
 
-static int unmount_and_teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    store_close(fixture->store);
-    fixture->store = NULL;
-    /* Not mounted after a skip. */
-    (void)umount2(fixture->folder, MNT_DETACH);
-    return teardown(state);
-}
-
 static size_t read_file(const char *path, uint8_t *room, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);

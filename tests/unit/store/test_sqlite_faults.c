@@ -321,16 +321,6 @@ static void test_full_disk_is_resource_exhausted_until_there_is_room(void **stat
     fill_free_and_fill_again(fixture);
 }
 
-static int unmount_and_teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    store_close(fixture->store);
-    fixture->store = NULL;
-    /* Not mounted after a skip. */
-    (void)umount2(fixture->folder, MNT_DETACH);
-    return teardown(state);
-}
-
 static int teardown_without_fault(void **state)
 {
     fault = FAULT_NONE;
