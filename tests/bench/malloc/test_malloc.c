@@ -3,8 +3,8 @@
  * theirs.
  *
  * A create has one: the entry of the cache, for the placeholder and then for the stored panic. A get that
- * hits the cache has none. Beside the calls go panicd's scans, a few times a second, which allocate; hence the
- * tolerance.
+ * hits the cache has none. Beside the calls go panicd's scans, a few times a second, which allocate; hence
+ * the tolerance.
  */
 #include "harness/test.h"
 
