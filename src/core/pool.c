@@ -22,6 +22,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/metrics.h"
 #include "core/atomic_ops.h"
@@ -60,32 +61,49 @@ static bool is_drying_up(struct pool *pool)
     return step_load("pool gate", &pool->gate) == GATE_CLOSED;
 }
 
-static size_t take(struct pool_worker *self)
+/* What the ring holds, behind the n items that there are; how many it is then. */
+static size_t take(struct pool_worker *self, size_t n)
 {
     struct pool *pool = self->pool;
-    size_t n = 0;
     while (n < pool->config.batch_max && ring_pop(pool->ring, &self->items[n])) {
         n++;
     }
     return n;
 }
 
+/* Submitters need not wake who lingers: he is not registered as asleep. */
+static size_t linger(struct pool_worker *self, size_t n)
+{
+    const struct pool_config *config = &self->pool->config;
+    if (n == 0 || n == config->batch_max || config->linger_us == NULL) {
+        return n;
+    }
+    unsigned us = config->linger_us(config->ctx, self->items, n);
+    if (us == 0) {
+        return n;
+    }
+    const struct timespec time = {.tv_nsec = (long)us * 1000};
+    nanosleep(&time, NULL);
+    return take(self, n);
+}
+
 /* The next batch, waiting for one if need be; 0 when there will be none any more. */
 static size_t next_batch(struct pool_worker *self)
 {
     struct pool *pool = self->pool;
-    size_t n = take(self);
+    size_t n = take(self, 0);
     while (n == 0) {
         park_prepare(pool->park, self->number);
         bool last_look = is_drying_up(pool);
-        n = take(self);
+        n = take(self, 0);
         if (n > 0 || last_look) {
             park_cancel(pool->park, self->number);
             break;
         }
         park_wait(pool->park, self->number);
-        n = take(self);
+        n = take(self, 0);
     }
+    n = linger(self, n);
     if (n > 0 && ring_depth(pool->ring) > 0) {
         park_wake_one(pool->park);
     }

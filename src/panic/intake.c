@@ -4,9 +4,13 @@
 #include <stdlib.h>
 
 #include "panic/fail_stop.h"
+#include "panic/service.h"
 #include "rpc/tasks.h"
 
 #define BATCH_MAX 256
+/* So many calls under way that most of them are no reads that wait; and how long a batch may then grow. */
+#define CROWD (SERVICE_PARKED_MAX + SERVICE_QUERIES_MAX)
+#define LINGER_US 1000
 
 struct intake {
     struct store *store;
@@ -16,6 +20,18 @@ struct intake {
     /* The batch under way: the commit worker's own. */
     struct store_op ops[BATCH_MAX];
 };
+
+/*
+ * What a commit costs beside its writes is the same for few and for many. In a crowd, most calls wait for
+ * threads and not for the disk: to commit a small part of them at once would make all of them wait for that.
+ */
+static unsigned linger_us(void *ctx, void **items, size_t n)
+{
+    (void)ctx;
+    const struct intake_write *first = items[0];
+    unsigned under_way = rpc_calls_under_way(first->call);
+    return under_way >= CROWD && n < under_way / 4 ? LINGER_US : 0;
+}
 
 /* Who waits for a change hears of it before the writer does: there is no answer to wait for. */
 static void tell_hub(const struct intake *intake, size_t n)
@@ -82,6 +98,7 @@ static enum status start_parts(struct intake *intake, size_t calls_max)
                                        .capacity = queue_capacity(calls_max),
                                        .batch_max = BATCH_MAX,
                                        .run = run_commits,
+                                       .linger_us = linger_us,
                                        .ctx = intake};
     return pool_new(&config, &intake->commits);
 }

@@ -1,10 +1,10 @@
 /*
  * Intake: the one way in which an RPC changes the store, and the only place that acknowledges.
  *
- * Group commit: a worker takes what is queued and applies it in one durable transaction. There is no timer:
- * while one commit is on its way to the disk, the next batch grows. What is durable goes on to the
- * transport's threads, where each write is told how it ended, so that answering one batch and committing the
- * next go on side by side.
+ * Group commit: a worker takes what is queued and applies it in one durable transaction. While one commit is
+ * on its way to the disk, the next batch grows; a timer lets it grow further only when hundreds of calls are
+ * under way and it has but a small part of them. What is durable goes on to the transport's threads, where
+ * each write is told how it ended, so that answering one batch and committing the next go on side by side.
  *
  * The queue holds at least as many writes as calls can be under way, so it cannot overflow; a write is never
  * shed, reordered, or dropped for its deadline.

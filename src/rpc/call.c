@@ -28,6 +28,11 @@ void rpc_call_add_trailer(struct rpc_call *call, const char *name, const char *v
     }
 }
 
+unsigned rpc_calls_under_way(const struct rpc_call *call)
+{
+    return call->transport->under_way != NULL ? call->transport->under_way(call) : 0;
+}
+
 bool rpc_call_expired(const struct rpc_call *call)
 {
     return call->deadline_us != 0 && monotonic_us() >= call->deadline_us;

@@ -52,6 +52,8 @@ struct rpc_transport {
      * this returns. Called once per call, by the thread that finishes it. Takes the call back.
      */
     void (*finish)(struct rpc_call *call, const struct rpc_response *response);
+    /* NULL, or see rpc_calls_under_way(). Any thread. */
+    unsigned (*under_way)(const struct rpc_call *call);
 };
 
 struct rpc_call {
@@ -96,6 +98,12 @@ const ProtobufCMessage *rpc_response_message(const struct rpc_response *response
 
 /* Answers with an error; the text is for the caller's people: name the field and the mend, no internals. */
 void rpc_call_fail(struct rpc_call *call, enum status status, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/*
+ * How many calls are under way in the transport of this one, those whose answers are still on their way out
+ * included: a recent value, 0 when the transport does not know. By the owner of the call.
+ */
+unsigned rpc_calls_under_way(const struct rpc_call *call);
 
 /* Is the deadline past? */
 bool rpc_call_expired(const struct rpc_call *call);

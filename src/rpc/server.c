@@ -93,7 +93,13 @@ struct rpc_server {
 
 static void finish(struct rpc_call *call, const struct rpc_response *response);
 
-static const struct rpc_transport transport = {.finish = finish};
+static unsigned under_way(const struct rpc_call *call)
+{
+    const struct server_call *c = (const struct server_call *)call;
+    return atomic_load_explicit(&c->server->in_flight, memory_order_relaxed);
+}
+
+static const struct rpc_transport transport = {.finish = finish, .under_way = under_way};
 
 static void receive(struct server_call *c)
 {

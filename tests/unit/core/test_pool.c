@@ -20,6 +20,8 @@ struct record {
     _Atomic unsigned char runs[ITEMS_MAX];
     _Atomic size_t total;
     _Atomic size_t largest_batch;
+    /* How often a worker asked whether to linger. */
+    _Atomic size_t asked;
     _Atomic uint64_t workers_seen;
     /* The items of the latest batch; one worker only. */
     uintptr_t latest[POOL_BATCH_MAX];
@@ -203,6 +205,53 @@ static void test_batch_grows_in_order_while_the_worker_is_busy(void **state)
     assert_int_equal(record.largest_batch, 44);
     assert_int_equal(pool_stats(pool).batches, 3);
     pool_free(pool);
+}
+
+static struct pool *lingering_pool;
+
+/* More comes while the worker is about to wait. */
+static unsigned linger_over_one(void *ctx, void **items, size_t n)
+{
+    struct record *self = ctx;
+    self->asked++;
+    if (n > 1) {
+        return 0;
+    }
+    uintptr_t first = (uintptr_t)items[0];
+    for (uintptr_t next = first + 1; next < first + 4; next++) {
+        if (pool_submit(lingering_pool, item(next)) != STATUS_OK) {
+            abort();
+        }
+    }
+    return 1;
+}
+
+static void test_what_comes_while_a_worker_lingers_is_in_its_batch(void **state)
+{
+    (void)state;
+    struct pool_config config = config_of(1, 16, 8);
+    config.linger_us = linger_over_one;
+    assert_ok(pool_new(&config, &lingering_pool));
+    assert_ok(pool_submit(lingering_pool, item(0)));
+    await_runs(4);
+    pool_stop(lingering_pool);
+    assert_each_ran_once(4);
+    assert_int_equal(record.largest_batch, 4);
+    assert_int_equal(pool_stats(lingering_pool).batches, 1);
+    pool_free(lingering_pool);
+}
+
+static void test_a_worker_with_a_full_batch_does_not_ask_whether_to_linger(void **state)
+{
+    (void)state;
+    struct pool_config config = config_of(1, 16, 1);
+    config.linger_us = linger_over_one;
+    assert_ok(pool_new(&config, &lingering_pool));
+    assert_ok(pool_submit(lingering_pool, item(0)));
+    await_runs(1);
+    pool_stop(lingering_pool);
+    assert_int_equal(record.asked, 0);
+    pool_free(lingering_pool);
 }
 
 static void test_workers_carry_the_name_and_take_no_signals(void **state)
@@ -431,6 +480,8 @@ int main(void)
         TEST(test_free_takes_null_and_an_idle_pool),
         TEST(test_every_item_is_run_exactly_once),
         TEST(test_batch_grows_in_order_while_the_worker_is_busy),
+        TEST(test_what_comes_while_a_worker_lingers_is_in_its_batch),
+        TEST(test_a_worker_with_a_full_batch_does_not_ask_whether_to_linger),
         TEST(test_workers_carry_the_name_and_take_no_signals),
         TEST(test_full_queue_refuses_and_takes_again_later),
         TEST(test_close_refuses_what_comes_after_it),
