@@ -4,12 +4,11 @@
 #include <stdlib.h>
 
 #include "panic/fail_stop.h"
-#include "panic/service.h"
 #include "rpc/tasks.h"
 
 #define BATCH_MAX 256
-/* So many calls under way that most of them are no reads that wait; and how long a batch may then grow. */
-#define CROWD (SERVICE_PARKED_MAX + SERVICE_QUERIES_MAX)
+/* From so many calls on larger batches answer all of them sooner; and how long a batch may then grow. */
+#define CROWD 128
 #define LINGER_US 1000
 
 struct intake {
@@ -27,10 +26,12 @@ struct intake {
  */
 static unsigned linger_us(void *ctx, void **items, size_t n)
 {
-    (void)ctx;
+    const struct intake *intake = ctx;
     const struct intake_write *first = items[0];
     unsigned under_way = rpc_calls_under_way(first->call);
-    return under_way >= CROWD && n < under_way / 4 ? LINGER_US : 0;
+    unsigned idle = hub_parked(intake->hub);
+    unsigned crowd = under_way > idle ? under_way - idle : 0;
+    return crowd >= CROWD && n < crowd / 4 ? LINGER_US : 0;
 }
 
 /* Who waits for a change hears of it before the writer does: there is no answer to wait for. */

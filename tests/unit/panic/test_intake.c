@@ -8,14 +8,14 @@
 #include <stdatomic.h>
 
 #include "panic/intake.h"
-#include "panic/service.h"
 
-#define CROWD (SERVICE_PARKED_MAX + SERVICE_QUERIES_MAX)
-#define WRITES_MAX (CROWD / 4)
+#define CROWD 128
+#define WRITES_MAX 16
 #define PATIENCE_S 30
 
 struct rig {
     struct store *store;
+    struct hub *hub;
     struct intake *intake;
     struct arena arena;
     struct rpc_call calls[WRITES_MAX];
@@ -45,6 +45,12 @@ static void write_done(void *ctx, struct intake_write *write)
     sem_post(&rig.done);
 }
 
+static void wake(void *ctx, struct hub_waiter *waiter)
+{
+    (void)ctx;
+    (void)waiter;
+}
+
 static void submit(unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
@@ -69,8 +75,9 @@ static int set_up(void **state)
     sem_init(&rig.done, 0, 0);
     arena_init(&rig.arena, NULL, 0, RPC_ARENA_MAX);
     assert_ok(store_open("memory:", &rig.store, NULL));
-    /* Changes of panics alone are told to a hub. */
-    assert_ok(intake_new(rig.store, NULL, WRITES_MAX, &rig.intake));
+    const struct hub_config hub = {.waiters_max = WRITES_MAX, .wake = wake};
+    assert_ok(hub_new(&hub, &rig.hub));
+    assert_ok(intake_new(rig.store, rig.hub, WRITES_MAX, &rig.intake));
     for (unsigned i = 0; i < WRITES_MAX; i++) {
         snprintf(rig.ids[i], sizeof(rig.ids[i]), "unit-%u", i);
         rig.responders[i] = (struct store_responder){.tenant = "acme", .id = rig.ids[i]};
@@ -89,6 +96,7 @@ static int tear_down(void **state)
     (void)state;
     intake_stop(rig.intake);
     intake_free(rig.intake);
+    hub_free(rig.hub);
     store_close(rig.store);
     arena_reset(&rig.arena);
     sem_destroy(&rig.done);
@@ -128,6 +136,20 @@ static void test_with_fewer_calls_under_way_a_batch_is_committed_as_it_is(void *
     assert_int_equal(rig.submitted, 6);
 }
 
+static void test_calls_that_wait_for_events_are_no_crowd(void **state)
+{
+    (void)state;
+    struct hub_waiter waiter = {.tenant = "acme", .until_us = INT64_MAX};
+    assert_ok(hub_register(rig.hub, &waiter));
+    assert_true(hub_park(rig.hub, &waiter));
+    rig.under_way = CROWD;
+    rig.more = 5;
+    submit(1);
+    assert_int_equal(await_all(), 2);
+    hub_close(rig.hub);
+    hub_leave(rig.hub, &waiter);
+}
+
 static void test_a_transport_that_does_not_know_its_crowd_makes_nothing_linger(void **state)
 {
     (void)state;
@@ -143,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test(test_in_a_crowd_what_comes_while_a_batch_lingers_is_in_it),
         test(test_with_fewer_calls_under_way_a_batch_is_committed_as_it_is),
+        test(test_calls_that_wait_for_events_are_no_crowd),
         test(test_a_transport_that_does_not_know_its_crowd_makes_nothing_linger),
     };
     return cmocka_run_group_tests_name("panic: intake", tests, NULL, NULL);
