@@ -98,8 +98,9 @@ static uint64_t counter_of(nng_stat *stat, const char *name)
 
 /*
  * A dialer that goes on trying tells nobody why it fails; its counters do. They do not say what failed last,
- * so they are asked only of a dialer that never had a connection. nng_stat_find_dialer() would find the first
- * dialer of the process, whichever it is.
+ * so they are asked only of a dialer that never had a connection; nor do they tell a certificate that is not
+ * trusted from bytes that are not TLS. nng_stat_find_dialer() would find the first dialer of the process,
+ * whichever it is.
  */
 static bool tls_has_always_failed(const struct rpc_channel *channel)
 {
@@ -150,7 +151,9 @@ static void explain(const struct channel_call *c, int error, struct outcome *out
     }
     if (error == NNG_ETIMEDOUT && c->state == SENDING && outcome->status != STATUS_CANCELLED &&
         tls_has_always_failed(c->channel)) {
-        append(outcome, ": the server's certificate is not trusted, or does not name %s as a DNS name",
+        append(outcome,
+               ": the server does not speak TLS, or its certificate is not trusted or does not name %s as a "
+               "DNS name",
                c->channel->endpoint.host);
     }
 }

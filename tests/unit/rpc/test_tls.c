@@ -76,19 +76,20 @@ static void expect_served(const char *url, const char *ca_file)
     rpc_channel_close(channel);
 }
 
-#define MISTRUSTED ": the server's certificate is not trusted, or does not name "
+#define HANDSHAKE_FAILED                                                                                     \
+    ": the server does not speak TLS, or its certificate is not trusted or does not name "
 
-/* No call is answered, and once a handshake has failed the error names that as the cause. */
-static void await_mistrust(struct rpc_channel *channel, const char *host)
+/* No call is answered, and once a handshake has failed the error names what may be the cause. */
+static void await_failed_handshake(struct rpc_channel *channel, const char *host)
 {
     int64_t give_up_us = monotonic_us() + RIG_PATIENCE_S * US_PER_S;
     struct diag diag = {.text = ""};
-    while (strstr(diag.text, MISTRUSTED) == NULL) {
+    while (strstr(diag.text, HANDSHAKE_FAILED) == NULL) {
         assert_true(monotonic_us() < give_up_us);
         assert_status(get(channel, 200 * US_PER_MS, &diag), STATUS_DEADLINE_EXCEEDED);
     }
     char cause[128];
-    snprintf(cause, sizeof(cause), " ms" MISTRUSTED "%s as a DNS name", host);
+    snprintf(cause, sizeof(cause), " ms" HANDSHAKE_FAILED "%s as a DNS name", host);
     assert_string_equal(strstr(diag.text, " ms"), cause);
 }
 
@@ -113,7 +114,7 @@ static void test_a_server_with_another_certificate_is_not_trusted(void **state)
     }
     assert_ok(start(rig, LOCALHOST, files.cert, files.key, NULL));
     struct rpc_channel *channel = open_channel(rig_url(rig), other.cert);
-    await_mistrust(channel, "localhost");
+    await_failed_handshake(channel, "localhost");
     rpc_channel_close(channel);
     assert_int_equal(rpc_server_stats(rig->server).requests, 0);
 }
@@ -127,7 +128,7 @@ static void test_a_name_that_is_not_in_the_certificate_is_not_trusted(void **sta
     }
     assert_ok(start(rig, "tls+tcp://127.0.0.1:0", files.cert, files.key, NULL));
     struct rpc_channel *channel = open_channel(rig_url(rig), files.cert);
-    await_mistrust(channel, "127.0.0.1");
+    await_failed_handshake(channel, "127.0.0.1");
     rpc_channel_close(channel);
     assert_int_equal(rpc_server_stats(rig->server).requests, 0);
 }
@@ -144,15 +145,30 @@ static void test_a_server_that_is_not_there_is_not_blamed_for_its_certificate(vo
     struct rpc_channel *before = open_channel(rig_url(rig), files.cert);
     struct rpc_channel *channel = open_channel("tls+tcp://127.0.0.1:1", files.cert);
     struct rpc_channel *after = open_channel(rig_url(rig), files.cert);
-    await_mistrust(before, "127.0.0.1");
-    await_mistrust(after, "127.0.0.1");
+    await_failed_handshake(before, "127.0.0.1");
+    await_failed_handshake(after, "127.0.0.1");
     struct diag diag = {.text = ""};
     assert_status(get(channel, 200 * US_PER_MS, &diag), STATUS_DEADLINE_EXCEEDED);
     assert_non_null(strstr(diag.text, "no connection within "));
-    assert_null(strstr(diag.text, MISTRUSTED));
+    assert_null(strstr(diag.text, HANDSHAKE_FAILED));
     rpc_channel_close(before);
     rpc_channel_close(channel);
     rpc_channel_close(after);
+}
+
+static void test_a_server_without_tls_is_named_among_the_causes(void **state)
+{
+    struct rig *rig = *state;
+    struct files files = {.cert = ""};
+    if (!make_files(rig, "server", &files)) {
+        skip();
+    }
+    assert_ok(start(rig, "tcp://127.0.0.1:0", NULL, NULL, NULL));
+    char url[128];
+    snprintf(url, sizeof(url), "tls+%s", rig_url(rig));
+    struct rpc_channel *channel = open_channel(url, files.cert);
+    await_failed_handshake(channel, "127.0.0.1");
+    rpc_channel_close(channel);
 }
 
 static void test_resets_do_not_stop_a_tls_listener(void **state)
@@ -206,6 +222,7 @@ int main(void)
         TEST(test_a_server_with_another_certificate_is_not_trusted),
         TEST(test_a_name_that_is_not_in_the_certificate_is_not_trusted),
         TEST(test_a_server_that_is_not_there_is_not_blamed_for_its_certificate),
+        TEST(test_a_server_without_tls_is_named_among_the_causes),
         TEST(test_resets_do_not_stop_a_tls_listener),
         TEST(test_unusable_files_are_named),
     };
