@@ -328,45 +328,36 @@ void cache_unpin_placeholder(struct cache *cache, const void *key, size_t key_le
     unpin(cache, key, key_length, true);
 }
 
-/* A pinned entry's new content; the entry that has it, or what is left when it cannot be kept. */
-static struct entry *settle(struct table *table, struct entry *old, const struct cache_key *key,
-                            const struct cache_value *content, int64_t now_us)
+/* A newer content that is as long as the old one. */
+static bool overwrite(struct entry *entry, uint64_t version, const void *value, size_t length, int64_t now_us)
 {
-    if (content->length == old->value_length) {
-        entry_overwrite(old, content->bytes);
-        old->version = content->version;
-        old->put_us = now_us;
-        old->has_content = true;
-        return old;
+    if (version <= entry->version || length != entry->value_length) {
+        return false;
     }
-    struct entry *fresh = content->length <= CACHE_VALUE_MAX
-                              ? new_content(key, content->version, content->bytes, content->length, now_us)
-                              : NULL;
-    if (fresh == NULL) {
-        outdate(table, old, content->version);
-        return old;
-    }
-    bool added = replace(table, old, fresh);
-    assert(added);
-    return fresh;
+    entry_overwrite(entry, value);
+    entry->version = version;
+    entry->put_us = now_us;
+    entry->has_content = true;
+    return true;
 }
 
 void cache_settle(struct cache *cache, const void *key, size_t key_length, uint64_t version,
                   const void *value, size_t length)
 {
-    const struct cache_value content = {.version = version, .bytes = value, .length = length};
     struct cache_key wanted = make_key(cache, key, key_length);
     int64_t now_us = cache->now_us();
     struct shard *shard = lock_shard(cache, &wanted);
     struct entry *entry = table_find(&shard->table, &wanted);
     assert(entry != NULL && entry->creations > 0);
-    if (version > entry->version) {
-        entry = settle(&shard->table, entry, &wanted, &content, now_us);
-    } else {
-        shard->stale_puts++;
+    bool settled = overwrite(entry, version, value, length, now_us);
+    if (settled) {
+        let_go(cache, &shard->table, entry, true, now_us);
     }
-    let_go(cache, &shard->table, entry, true, now_us);
     pthread_mutex_unlock(&shard->lock);
+    if (!settled) {
+        cache_put(cache, key, key_length, version, value, length);
+        cache_unpin_placeholder(cache, key, key_length);
+    }
 }
 
 struct cache_stats cache_stats(const struct cache *cache)
