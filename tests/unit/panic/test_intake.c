@@ -10,8 +10,17 @@
 #include "panic/intake.h"
 
 #define CROWD 128
-#define WRITES_MAX 16
+/* Of a crowd: a batch that has so many does not linger. */
+#define LARGE (CROWD / 4)
+#define WRITES_MAX 64
+#define ANSWERS_MAX 2
 #define PATIENCE_S 30
+
+/* How many writes the transport submits before it says how many calls are under way. */
+struct answer {
+    unsigned more;
+    unsigned under_way;
+};
 
 struct rig {
     struct store *store;
@@ -24,9 +33,9 @@ struct rig {
     char ids[WRITES_MAX][16];
     sem_t done;
     _Atomic unsigned failed;
-    /* What the transport answers, and what it submits at its first question. */
-    unsigned under_way;
-    unsigned more;
+    /* How often the transport has been asked. */
+    unsigned asked;
+    struct answer answers[ANSWERS_MAX];
     _Atomic unsigned submitted;
 };
 
@@ -61,10 +70,9 @@ static void submit(unsigned n)
 static unsigned under_way(const struct rpc_call *call)
 {
     (void)call;
-    unsigned more = rig.more;
-    rig.more = 0;
-    submit(more);
-    return rig.under_way;
+    const struct answer answer = rig.asked < ANSWERS_MAX ? rig.answers[rig.asked++] : (struct answer){0};
+    submit(answer.more);
+    return answer.under_way;
 }
 
 static int set_up(void **state)
@@ -119,8 +127,7 @@ static unsigned await_all(void)
 static void test_in_a_crowd_what_comes_while_a_batch_lingers_is_in_it(void **state)
 {
     (void)state;
-    rig.under_way = CROWD;
-    rig.more = 5;
+    rig.answers[0] = (struct answer){.more = 5, .under_way = CROWD};
     submit(1);
     assert_int_equal(await_all(), 1);
     assert_int_equal(rig.submitted, 6);
@@ -129,11 +136,32 @@ static void test_in_a_crowd_what_comes_while_a_batch_lingers_is_in_it(void **sta
 static void test_with_fewer_calls_under_way_a_batch_is_committed_as_it_is(void **state)
 {
     (void)state;
-    rig.under_way = CROWD - 1;
-    rig.more = 5;
+    rig.answers[0] = (struct answer){.more = 5, .under_way = CROWD - 1};
     submit(1);
     assert_int_equal(await_all(), 2);
     assert_int_equal(rig.submitted, 6);
+}
+
+/* n writes in one batch, which come while that of the first one is begun; the commits with five that follow.
+ */
+static unsigned commits_around_a_batch_of(unsigned n)
+{
+    rig.answers[0] = (struct answer){.more = n};
+    rig.answers[1] = (struct answer){.more = 5, .under_way = CROWD};
+    submit(1);
+    return await_all();
+}
+
+static void test_a_batch_with_less_than_a_quarter_of_the_crowd_lingers(void **state)
+{
+    (void)state;
+    assert_int_equal(commits_around_a_batch_of(LARGE - 1), 2);
+}
+
+static void test_a_batch_with_a_quarter_of_the_crowd_is_committed_as_it_is(void **state)
+{
+    (void)state;
+    assert_int_equal(commits_around_a_batch_of(LARGE), 3);
 }
 
 static void test_calls_that_wait_for_events_are_no_crowd(void **state)
@@ -142,15 +170,14 @@ static void test_calls_that_wait_for_events_are_no_crowd(void **state)
     struct hub_waiter waiter = {.tenant = "acme", .until_us = INT64_MAX};
     assert_ok(hub_register(rig.hub, &waiter));
     assert_true(hub_park(rig.hub, &waiter));
-    rig.under_way = CROWD;
-    rig.more = 5;
+    rig.answers[0] = (struct answer){.more = 5, .under_way = CROWD};
     submit(1);
     assert_int_equal(await_all(), 2);
     hub_close(rig.hub);
     hub_leave(rig.hub, &waiter);
 }
 
-static void test_a_transport_that_does_not_know_its_crowd_makes_nothing_linger(void **state)
+static void test_a_transport_that_does_not_know_its_crowd_is_not_asked(void **state)
 {
     (void)state;
     static const struct rpc_transport ignorant = {.finish = no_answer};
@@ -165,8 +192,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test(test_in_a_crowd_what_comes_while_a_batch_lingers_is_in_it),
         test(test_with_fewer_calls_under_way_a_batch_is_committed_as_it_is),
+        test(test_a_batch_with_less_than_a_quarter_of_the_crowd_lingers),
+        test(test_a_batch_with_a_quarter_of_the_crowd_is_committed_as_it_is),
         test(test_calls_that_wait_for_events_are_no_crowd),
-        test(test_a_transport_that_does_not_know_its_crowd_makes_nothing_linger),
+        test(test_a_transport_that_does_not_know_its_crowd_is_not_asked),
     };
     return cmocka_run_group_tests_name("panic: intake", tests, NULL, NULL);
 }
