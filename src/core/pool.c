@@ -24,6 +24,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/metrics.h"
 #include "core/atomic_ops.h"
 #include "core/park.h"
@@ -82,6 +83,7 @@ static size_t linger(struct pool_worker *self, size_t n)
     if (us == 0) {
         return n;
     }
+    assert(us < US_PER_S);
     const struct timespec time = {.tv_nsec = (long)us * 1000};
     nanosleep(&time, NULL);
     return take(self, n);

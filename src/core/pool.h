@@ -38,8 +38,8 @@ struct pool_config {
      */
     void (*run)(void *ctx, unsigned worker, void **items, size_t n);
     /*
-     * NULL, or asked once for each batch that is not full: how many µs, under a second, the worker is to wait
-     * for more before it runs it; 0 = not at all.
+     * NULL, or asked on the worker's thread, once for each batch that is not full: how many µs, under a
+     * second, the worker is to wait for more before it runs it; 0 = not at all. Must not block.
      */
     unsigned (*linger_us)(void *ctx, void **items, size_t n);
     void *ctx;
