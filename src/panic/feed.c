@@ -128,19 +128,12 @@ static void answer(struct watch *watch, enum status status)
 /* Whether the panic is there, if only on its way into the store, and whether it is closed. */
 static enum status look_at_panic(struct watch *watch, struct arena *arena, bool *ret_closed)
 {
-    const struct service_config *config = &watch->feed->service->config;
     const struct hub_waiter *waiter = &watch->waiter;
     struct store_panic row;
-    *ret_closed = false;
-    enum status status = store_get(config->store, waiter->tenant, &waiter->id, arena, &row);
-    if (status == STATUS_OK) {
-        *ret_closed = !lifecycle_is_open(&row);
-    } else if (status == STATUS_NOT_FOUND) {
-        const struct view_key key = view_key(waiter->tenant, &waiter->id);
-        struct view_packed placeholder;
-        bool durable;
-        status = view_cache_get(config->cache, &key, arena, &placeholder, &durable);
-    }
+    struct view_packed placeholder;
+    enum status status =
+        service_find(watch->feed->service, waiter->tenant, &waiter->id, arena, &row, &placeholder);
+    *ret_closed = status == STATUS_OK && row.version > 0 && !lifecycle_is_open(&row);
     return status;
 }
 

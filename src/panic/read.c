@@ -3,7 +3,9 @@
  *
  * Get: a durable panic in the cache is answered at once. Otherwise the store is asked, on a query worker,
  * also when the cache has a placeholder: a repeated create of a panic that has left the cache puts one over a
- * stored panic. What the store does not have may be on its way: then the placeholder is the answer.
+ * stored panic. What the store does not have may be on its way: then the placeholder is the answer. Without
+ * one the store is asked again: the creation may have ended since, and dispatch have taken the panic out of
+ * the cache already, or others have pushed it out.
  *
  * Versions seen by one reader never fall: an acknowledged write is in the cache before it is acknowledged,
  * and a reader that fills a miss has its place pinned from before it reads, so that what it puts cannot
@@ -22,20 +24,22 @@ static void reply_panic(struct rpc_call *call, const struct view_packed *panic)
     }
 }
 
-/* The panic from the store, put into the cache if its place there is `held`. */
-static enum status read_panic(struct service *service, struct rpc_call *call, const struct id *id, bool held,
-                              struct view_packed *ret_panic)
+enum status service_find(struct service *service, const char *tenant, const struct id *id,
+                         struct arena *arena, struct store_panic *ret_row, struct view_packed *ret_cached)
 {
-    struct store_panic row;
-    enum status status = store_get(service->config.store, call->identity.tenant, id, &call->arena, &row);
-    if (status != STATUS_OK) {
+    *ret_cached = (struct view_packed){0};
+    enum status status = store_get(service->config.store, tenant, id, arena, ret_row);
+    if (status != STATUS_NOT_FOUND) {
         return status;
     }
-    *ret_panic = view_pack_row(&row, 0, &call->arena);
-    if (held) {
-        view_cache_put(service->config.cache, &row, ret_panic);
+    const struct view_key key = view_key(tenant, id);
+    bool durable;
+    status = view_cache_get(service->config.cache, &key, arena, ret_cached, &durable);
+    if (status == STATUS_NOT_FOUND) {
+        return store_get(service->config.store, tenant, id, arena, ret_row);
     }
-    return STATUS_OK;
+    *ret_row = (struct store_panic){.version = 0};
+    return status;
 }
 
 static void get_from_store(struct service *service, struct rpc_call *call)
@@ -48,11 +52,14 @@ static void get_from_store(struct service *service, struct rpc_call *call)
     struct cache *cache = service->config.cache;
     struct view_key key = view_key(call->identity.tenant, &id);
     bool held = view_cache_hold(cache, &key);
+    struct store_panic row;
     struct view_packed panic;
-    enum status status = read_panic(service, call, &id, held, &panic);
-    if (status == STATUS_NOT_FOUND) {
-        bool durable;
-        status = view_cache_get(cache, &key, &call->arena, &panic, &durable);
+    enum status status = service_find(service, call->identity.tenant, &id, &call->arena, &row, &panic);
+    if (status == STATUS_OK && row.version > 0) {
+        panic = view_pack_row(&row, 0, &call->arena);
+        if (held) {
+            view_cache_put(cache, &row, &panic);
+        }
     }
     if (held) {
         view_cache_let_go(cache, &key);

@@ -12,15 +12,6 @@
 
 #define OUTCOME_DEFAULT "resolved"
 
-/* Is its creation under way, or the panic in the cache for another reason? */
-static bool is_cached(struct service *service, struct rpc_call *call, const struct id *id)
-{
-    struct view_key key = view_key(call->identity.tenant, id);
-    struct view_packed panic;
-    bool durable;
-    return view_cache_get(service->config.cache, &key, &call->arena, &panic, &durable) == STATUS_OK;
-}
-
 struct resolve {
     struct intake_write write;
     struct service *service;
@@ -104,10 +95,11 @@ static void resolve_from_store(struct service *service, struct rpc_call *call)
         return;
     }
     struct resolve *resolve = arena_alloc_zero(&call->arena, sizeof(*resolve));
+    struct view_packed placeholder;
     enum status status = resolve == NULL ? STATUS_RESOURCE_EXHAUSTED
-                                         : store_get(service->config.store, call->identity.tenant, &id,
-                                                     &call->arena, &resolve->before);
-    if (status == STATUS_NOT_FOUND && is_cached(service, call, &id)) {
+                                         : service_find(service, call->identity.tenant, &id, &call->arena,
+                                                        &resolve->before, &placeholder);
+    if (status == STATUS_OK && resolve->before.version == 0) {
         rpc_call_fail(call, STATUS_UNAVAILABLE,
                       "the panic is being stored at this moment; send the request again");
         return;

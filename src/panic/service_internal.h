@@ -8,6 +8,7 @@
 #include "panic/intake.h"
 #include "panic/roster.h"
 #include "panic/service.h"
+#include "panic/view.h"
 
 struct service {
     struct service_config config;
@@ -51,6 +52,15 @@ size_t service_page_size(int32_t wanted);
 
 /* Reads the id of a request; answers the call when it is none. */
 MUST_USE bool service_take_id(struct rpc_call *call, const char *text, struct id *ret_id);
+
+/*
+ * Reads the panic from the store, or, while it is on its way into that, from the cache: then the row's
+ * version is 0, and *ret_cached (otherwise without data) is the panic as it is answered with. NOT_FOUND:
+ * there was a moment during the call when it was in neither.
+ */
+MUST_USE enum status service_find(struct service *service, const char *tenant, const struct id *id,
+                                  struct arena *arena, struct store_panic *ret_row,
+                                  struct view_packed *ret_cached);
 
 /* Unknown and another tenant's are told alike. */
 void service_fail_not_found(struct rpc_call *call);

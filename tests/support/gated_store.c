@@ -76,7 +76,11 @@ static enum status get(struct store *store, const char *tenant, const struct id 
 {
     struct gated_store *gated = (struct gated_store *)store;
     enum status status = pass(gated, GATE_GET);
-    return status == STATUS_OK ? store_get(gated->inner, tenant, id, arena, ret_panic) : status;
+    if (status == STATUS_OK) {
+        status = store_get(gated->inner, tenant, id, arena, ret_panic);
+    }
+    (void)pass(gated, GATE_GET_DONE);
+    return status;
 }
 
 static enum status read_many(struct store *store, const struct store_key *keys, size_t n, struct arena *arena,

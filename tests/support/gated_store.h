@@ -3,8 +3,8 @@
  *
  * A batch belongs to the gate of the first of these that it holds: a create, a responder, a change by
  * dispatch, a change by anybody else. It is held before it reaches the inner store, or, at the gates whose
- * names end in _DONE, after it is committed there and before the caller hears of it. Any thread. Waits end
- * after GATED_PATIENCE_S.
+ * names end in _DONE, after it is committed there and before the caller hears of it; so is a get, before and
+ * after it is read. Any thread. Waits end after GATED_PATIENCE_S.
  */
 #ifndef SUPPORT_GATED_STORE_H
 #define SUPPORT_GATED_STORE_H
@@ -23,6 +23,7 @@ enum gate {
     GATE_CHANGE,
     GATE_CHANGE_DONE,
     GATE_GET,
+    GATE_GET_DONE,
     GATE_READ,
     GATE_LIST,
     GATE_CHANGES,
@@ -50,7 +51,7 @@ void gated_store_release(struct gated_store *gated, enum gate gate);
 
 /*
  * From now on calls that have come through the gate end with this status, without reaching the inner store;
- * OK: no more. Not for the gates that come after the commit.
+ * OK: no more. Not for the gates whose names end in _DONE.
  */
 void gated_store_fail(struct gated_store *gated, enum gate gate, enum status status);
 

@@ -222,6 +222,23 @@ static void test_a_panic_on_its_way_into_the_store_is_waited_for(void **state)
     assert_ok(rig_end(create));
 }
 
+/* Nothing is cached: after the creation its placeholder is gone. */
+static void test_a_panic_that_is_stored_while_a_call_looks_for_it_is_found(void **state)
+{
+    struct rig *rig = *state;
+    gated_store_hold(rig->store, GATE_CREATE);
+    struct local_call *create = rig_start_create(rig, 1);
+    assert_true(gated_store_await_held(rig->store, GATE_CREATE, 1));
+    gated_store_hold(rig->store, GATE_GET_DONE);
+    struct local_call *call = start_events(rig, RIG_TENANT, rig_id(1), 0, 0);
+    assert_true(gated_store_await_held(rig->store, GATE_GET_DONE, 1));
+    gated_store_release(rig->store, GATE_CREATE);
+    assert_ok(rig_end(create));
+    gated_store_release(rig->store, GATE_GET_DONE);
+    assert_event(events_of(call)->events[0], 1, 1, "created");
+    local_call_free(call);
+}
+
 static void test_too_many_waiting_calls_are_told_to_come_again(void **state)
 {
     struct rig *rig = *state;
@@ -377,6 +394,7 @@ int main(void)
         TEST(test_another_tenants_change_wakes_nobody),
         TEST(test_a_wait_ends_empty_when_its_time_is_over),
         TEST(test_a_panic_on_its_way_into_the_store_is_waited_for),
+        TEST_WITHOUT_CACHE(test_a_panic_that_is_stored_while_a_call_looks_for_it_is_found),
         TEST(test_too_many_waiting_calls_are_told_to_come_again),
         TEST(test_closing_answers_whoever_waits),
         cmocka_unit_test(test_a_change_between_looking_and_parking_is_not_lost),

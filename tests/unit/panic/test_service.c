@@ -60,6 +60,26 @@ static void test_get_sees_placeholder_before_commit(void **state)
     assert_durable(rig, 1);
 }
 
+/* Its answer from the store is from before the commit, and what the cache has then is gone before it looks.
+ */
+static void test_a_get_during_which_the_panic_is_stored_and_dispatched_finds_it(void **state)
+{
+    struct rig *rig = *state;
+    rig_put(rig, "unit");
+    struct local_call *create = create_held(rig, 1);
+    gated_store_hold(rig->store, GATE_GET_DONE);
+    struct local_call *get = rig_start_get(rig, RIG_TENANT, 1);
+    assert_true(gated_store_await_held(rig->store, GATE_GET_DONE, 1));
+    gated_store_hold(rig->store, GATE_DISPATCH);
+    gated_store_release(rig->store, GATE_CREATE);
+    assert_ok(rig_end(create));
+    assert_true(gated_store_await_held(rig->store, GATE_DISPATCH, 1));
+    gated_store_release(rig->store, GATE_GET_DONE);
+    enum status status = rig_end(get);
+    gated_store_release(rig->store, GATE_DISPATCH);
+    assert_ok(status);
+}
+
 static void test_creator_is_answered_after_the_commit_only(void **state)
 {
     struct rig *rig = *state;
@@ -336,6 +356,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST_BOTH(test_get_sees_placeholder_before_commit),
+        TEST_BOTH(test_a_get_during_which_the_panic_is_stored_and_dispatched_finds_it),
         TEST(test_creator_is_answered_after_the_commit_only),
         TEST_BOTH(test_list_shows_nothing_before_the_commit),
         TEST_BOTH(test_a_failed_commit_leaves_no_trace),

@@ -115,6 +115,22 @@ static void test_a_panic_that_is_being_stored_can_be_resolved_in_a_moment(void *
     rig_resolve(rig, 1);
 }
 
+/* Nothing is cached: after the creation its placeholder is gone. */
+static void test_a_panic_that_is_stored_while_a_resolve_looks_for_it_is_found(void **state)
+{
+    struct rig *rig = *state;
+    gated_store_hold(rig->store, GATE_CREATE);
+    struct local_call *create = rig_start_create(rig, 1);
+    assert_true(gated_store_await_held(rig->store, GATE_CREATE, 1));
+    gated_store_hold(rig->store, GATE_GET_DONE);
+    struct local_call *resolve = rig_start_resolve(rig, 1, "");
+    assert_true(gated_store_await_held(rig->store, GATE_GET_DONE, 1));
+    gated_store_release(rig->store, GATE_CREATE);
+    assert_ok(rig_end(create));
+    gated_store_release(rig->store, GATE_GET_DONE);
+    assert_resolved_as(resolve, "resolved");
+}
+
 static void test_a_full_disk_leaves_the_panic_open(void **state)
 {
     struct rig *rig = *state;
@@ -262,6 +278,7 @@ int main(void)
         TEST(test_what_does_not_exist_is_not_found),
         TEST(test_another_tenant_cannot_resolve),
         TEST_BOTH(test_a_panic_that_is_being_stored_can_be_resolved_in_a_moment),
+        TEST_WITHOUT_CACHE(test_a_panic_that_is_stored_while_a_resolve_looks_for_it_is_found),
         TEST_BOTH(test_a_full_disk_leaves_the_panic_open),
         TEST_BOTH(test_a_resolve_that_dispatch_overtook_reads_again),
         TEST_BOTH(test_dispatch_that_a_resolve_overtook_gives_the_responder_back),
