@@ -156,6 +156,7 @@ struct view_packed view_pack_placeholder(const Panic__V1__Panic *panic, size_t r
 
 void view_set_stored(struct view_packed *placeholder, uint64_t version)
 {
+    assert(placeholder->unstored_length > 0);
     placeholder->length = placeholder->unstored_length;
     append_stored(placeholder, true, version);
 }
