@@ -87,6 +87,18 @@ enum status json_parse_fail_memory(const struct parser *parser)
                      "the text takes more memory than a call may have");
 }
 
+const struct replaced *json_replaced(const struct parser *parser, const json_t *real)
+{
+    size_t n = (size_t)json_real_value(real);
+    return n < parser->prepared->n_replaced ? &parser->prepared->replaced[n] : NULL;
+}
+
+static enum too_much too_much_of(const struct parser *parser, const json_t *value)
+{
+    const struct replaced *replaced = json_is_real(value) ? json_replaced(parser, value) : NULL;
+    return replaced != NULL ? replaced->too_much : TOO_MUCH_NOT;
+}
+
 /* Value keeps null, and NullValue has no other value; anywhere else null means unset. */
 static bool takes_null(const ProtobufCFieldDescriptor *field, const struct descriptor_message *type)
 {
@@ -274,6 +286,29 @@ static unsigned find_field(const struct descriptor_message *type, const char *na
     return i;
 }
 
+/* A member of the outermost message that is too much: left out, if it is one that may be. */
+static enum status leave_out(const struct parser *parser, const struct path *path,
+                             const ProtobufCFieldDescriptor *field, enum too_much too_much)
+{
+    struct json_optional *optional = parser->optional;
+    struct diag why;
+    if (too_much == TOO_MUCH_DEPTH) {
+        snprintf(why.text, sizeof(why.text), JSON_TOO_DEEP_TEXT, JSON_DEPTH_MAX);
+    } else {
+        snprintf(why.text, sizeof(why.text), JSON_TOO_MANY_TEXT, optional->values_max);
+    }
+    if (field->id >= 64 || (optional->fields >> field->id & 1) == 0) {
+        return json_parse_fail(parser, path, "%s", why.text);
+    }
+    const char *text = arena_printf(parser->arena, "%s: %s", field->name, why.text);
+    if (text == NULL) {
+        return json_parse_fail_memory(parser);
+    }
+    assert(optional->n_left_out < JSON_OPTIONAL_MAX);
+    optional->left_out[optional->n_left_out++] = text;
+    return STATUS_OK;
+}
+
 // NOLINTNEXTLINE(misc-no-recursion)
 enum status json_parse_members(const struct parser *parser, const struct path *path,
                                const struct descriptor_message *type, json_t *object, const char *skip,
@@ -301,7 +336,10 @@ enum status json_parse_members(const struct parser *parser, const struct path *p
             (field->label == PROTOBUF_C_LABEL_REPEATED || !takes_null(field, type->fields[index].message))) {
             continue;
         }
-        enum status status = json_parse_field(parser, &field_path, type, index, value, message);
+        enum too_much too_much = too_much_of(parser, value);
+        enum status status = too_much == TOO_MUCH_NOT
+                                 ? json_parse_field(parser, &field_path, type, index, value, message)
+                                 : leave_out(parser, &field_path, field, too_much);
         if (status != STATUS_OK) {
             return status;
         }

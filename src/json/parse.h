@@ -11,6 +11,8 @@ struct parser {
     struct arena *arena;
     struct diag *diag;
     const struct prepared *prepared;
+    /* Of the outermost message; NULL = nothing. */
+    struct json_optional *optional;
 };
 
 /* Where in the document a value is, from the inside out; told to people only when something is wrong. */
@@ -36,6 +38,9 @@ enum status json_parse_fail_kind(const struct parser *parser, const struct path 
                                  const json_t *value);
 /* RESOURCE_EXHAUSTED */
 enum status json_parse_fail_memory(const struct parser *parser);
+
+/* What a real stands for; NULL when it is none of ours. */
+const struct replaced *json_replaced(const struct parser *parser, const json_t *real);
 
 /* A new message in the arena, from whichever form its type has. */
 MUST_USE enum status json_parse_message(const struct parser *parser, const struct path *path,

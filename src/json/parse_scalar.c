@@ -25,12 +25,11 @@ static bool get_number(const struct parser *parser, const json_t *value, struct 
         *ret_number = (struct number){.integer = json_integer_value(value)};
         return true;
     case JSON_REAL: {
-        size_t n = (size_t)json_real_value(value);
-        if (n >= parser->prepared->n_numbers) {
+        const struct replaced *replaced = json_replaced(parser, value);
+        if (replaced == NULL) {
             return false;
         }
-        const struct json_text *text = &parser->prepared->numbers[n];
-        *ret_number = (struct number){.text = text->data, .length = text->length};
+        *ret_number = (struct number){.text = replaced->text.data, .length = replaced->text.length};
         return true;
     }
     case JSON_STRING:

@@ -10,6 +10,12 @@
  *
  * The same walk counts brackets outside strings and stops text that is nested too deeply before anything
  * recurses.
+ *
+ * Where the message has optional fields, a member of the outermost object that is too much is replaced in the
+ * same way, whatever its name; only the parser knows names, however they are spelt. It is looked at just so
+ * far as to find its end: strings, and brackets, of which each must be closed by its like. Blanks keep its
+ * stand-in apart from what is beside it. Text that is not too much as a whole is not searched for such
+ * members.
  */
 #include "json/prepare.h"
 
@@ -23,12 +29,26 @@
 /* 10^18 - 1 is the largest run of nines in an int64_t. */
 #define PLAIN_DIGITS_MAX 18
 
-enum token_kind { TOKEN_OTHER, TOKEN_OPEN, TOKEN_CLOSE, TOKEN_NUMBER };
+/* Objects and arrays in one another in a member that is replaced. */
+#define MEMBER_DEPTH_MAX 32768
+
+enum token_kind { TOKEN_OTHER, TOKEN_OPEN, TOKEN_CLOSE, TOKEN_PLAIN, TOKEN_NUMBER, TOKEN_MEMBER };
 
 struct token {
     enum token_kind kind;
     const char *start;
     size_t length;
+    /* Of a TOKEN_MEMBER. */
+    enum too_much too_much;
+};
+
+struct walk {
+    const char *at;
+    const char *end;
+    unsigned depth;
+    bool is_in_object;
+    /* Not NULL: members that are too much are tokens. */
+    const struct json_optional *optional;
 };
 
 static size_t string_length(const char *text, const char *end)
@@ -75,78 +95,154 @@ static struct token next_token(const char *text, const char *end)
     struct token token = {.start = text, .length = 1};
     if (*text == '"') {
         token.length = string_length(text, end);
+        token.kind = TOKEN_PLAIN;
     } else if (*text == '{' || *text == '[') {
         token.kind = TOKEN_OPEN;
     } else if (*text == '}' || *text == ']') {
         token.kind = TOKEN_CLOSE;
     } else if (is_in_run(*text)) {
         token.length = run_length(text, end);
-        token.kind = is_special_number(text, token.length) ? TOKEN_NUMBER : TOKEN_OTHER;
+        token.kind = is_special_number(text, token.length) ? TOKEN_NUMBER : TOKEN_PLAIN;
     }
     return token;
 }
 
-static enum status count_numbers(const char *text, size_t length, size_t *ret_count, struct diag *diag)
+static bool is_key_or_value(const struct token *token)
 {
-    const char *end = text + length;
-    unsigned depth = 0;
-    size_t count = 0;
-    while (text < end) {
-        struct token token = next_token(text, end);
-        if (token.kind == TOKEN_OPEN && ++depth > JSON_DEPTH_MAX) {
-            return diag_fail(diag, STATUS_INVALID_ARGUMENT, "nested deeper than %d objects and arrays",
-                             JSON_DEPTH_MAX);
-        }
-        depth -= token.kind == TOKEN_CLOSE && depth > 0;
-        count += token.kind == TOKEN_NUMBER;
-        text += token.length;
+    return token->kind == TOKEN_OPEN || token->kind == TOKEN_PLAIN || token->kind == TOKEN_NUMBER;
+}
+
+/* The brackets that are open, a bit for each: is it that of an array? */
+struct brackets {
+    uint8_t arrays[MEMBER_DEPTH_MAX / 8];
+    unsigned depth;
+};
+
+/* False when there is no room for it, or it closes what the other kind has opened. */
+static bool take_bracket(struct brackets *brackets, const struct token *token)
+{
+    bool is_array = *token->start == '[' || *token->start == ']';
+    if (token->kind == TOKEN_OPEN && brackets->depth < MEMBER_DEPTH_MAX) {
+        uint8_t *bits = &brackets->arrays[brackets->depth / 8];
+        unsigned shift = brackets->depth++ % 8;
+        *bits = (uint8_t)((*bits & ~(1U << shift)) | (unsigned)is_array << shift);
+        return true;
     }
-    *ret_count = count;
-    return STATUS_OK;
+    if (token->kind == TOKEN_CLOSE) {
+        brackets->depth--;
+        return (brackets->arrays[brackets->depth / 8] >> brackets->depth % 8 & 1) == is_array;
+    }
+    return token->kind != TOKEN_OPEN;
 }
 
-static size_t print_stand_in(size_t n, char text[NUMBER_TEXT_SIZE])
+/* The object or array that `open` begins, in one piece; `open` itself when it is not too much, or has no
+ * end. */
+static struct token whole_member(struct token open, const char *end, size_t values_max)
 {
-    return (size_t)snprintf(text, NUMBER_TEXT_SIZE, "%zu.5", n);
+    struct brackets brackets = {.depth = 0};
+    struct token member = {.kind = TOKEN_MEMBER, .start = open.start};
+    const char *at = open.start;
+    size_t values = 0;
+    do {
+        struct token token = next_token(at, end);
+        at += token.length;
+        if (!take_bracket(&brackets, &token)) {
+            return open;
+        }
+        values += is_key_or_value(&token);
+        if (1 + brackets.depth > JSON_DEPTH_MAX) {
+            member.too_much = TOO_MUCH_DEPTH;
+        } else if (member.too_much == TOO_MUCH_NOT && values > values_max) {
+            member.too_much = TOO_MUCH_VALUES;
+        }
+    } while (brackets.depth > 0 && at < end);
+    member.length = (size_t)(at - open.start);
+    return brackets.depth == 0 && member.too_much != TOO_MUCH_NOT ? member : open;
 }
 
-/* `out` has room for the text and NUMBER_TEXT_SIZE more for each number. Returns the length. */
-static size_t rewrite(const char *text, size_t length, struct json_text *numbers, char *out)
+/* There is one: walk->at is before the end. */
+static struct token take_token(struct walk *walk)
 {
-    const char *end = text + length;
+    struct token token = next_token(walk->at, walk->end);
+    if (token.kind == TOKEN_OPEN && walk->depth == 0) {
+        walk->is_in_object = *token.start == '{';
+    } else if (token.kind == TOKEN_OPEN && walk->depth == 1 && walk->is_in_object && walk->optional != NULL) {
+        token = whole_member(token, walk->end, walk->optional->values_max);
+    }
+    walk->depth += token.kind == TOKEN_OPEN;
+    walk->depth -= token.kind == TOKEN_CLOSE && walk->depth > 0;
+    walk->at += token.length;
+    return token;
+}
+
+static bool is_replaced(const struct token *token)
+{
+    return token->kind == TOKEN_NUMBER || token->kind == TOKEN_MEMBER;
+}
+
+struct survey {
+    unsigned depth;
+    size_t values;
+    size_t n_replaced;
+};
+
+static struct survey survey_text(struct walk walk)
+{
+    struct survey survey = {0};
+    while (walk.at < walk.end) {
+        struct token token = take_token(&walk);
+        survey.depth = walk.depth > survey.depth ? walk.depth : survey.depth;
+        survey.values += is_key_or_value(&token);
+        survey.n_replaced += is_replaced(&token);
+    }
+    return survey;
+}
+
+static size_t print_stand_in(size_t n, enum too_much too_much, char text[NUMBER_TEXT_SIZE])
+{
+    const char *blank = too_much != TOO_MUCH_NOT ? " " : "";
+    return (size_t)snprintf(text, NUMBER_TEXT_SIZE, "%s%zu.5%s", blank, n, blank);
+}
+
+/* `out` has room for the text and NUMBER_TEXT_SIZE more for each piece. Returns the length. */
+static size_t rewrite(struct walk walk, struct replaced *replaced, char *out)
+{
     const char *out_start = out;
     size_t n = 0;
-    while (text < end) {
-        struct token token = next_token(text, end);
-        if (token.kind == TOKEN_NUMBER) {
-            numbers[n] = (struct json_text){.data = token.start, .length = token.length};
-            out += print_stand_in(n++, out);
+    while (walk.at < walk.end) {
+        struct token token = take_token(&walk);
+        if (is_replaced(&token)) {
+            replaced[n] = (struct replaced){{.data = token.start, .length = token.length}, token.too_much};
+            out += print_stand_in(n++, token.too_much, out);
         } else {
             memcpy(out, token.start, token.length);
             out += token.length;
         }
-        text += token.length;
     }
     return (size_t)(out - out_start);
 }
 
-enum status json_prepare(const char *text, size_t length, struct arena *arena, struct prepared *ret_prepared,
-                         struct diag *diag)
+enum status json_prepare(const char *text, size_t length, const struct json_optional *optional,
+                         struct arena *arena, struct prepared *ret_prepared, struct diag *diag)
 {
-    size_t n_numbers = 0;
-    enum status status = count_numbers(text, length, &n_numbers, diag);
-    if (status != STATUS_OK) {
-        return status;
+    struct walk walk = {.at = text, .end = text + length};
+    struct survey survey = survey_text(walk);
+    if (optional != NULL && (survey.depth > JSON_DEPTH_MAX || survey.values > optional->values_max)) {
+        walk.optional = optional;
+        survey = survey_text(walk);
     }
-    struct prepared prepared = {.text = text, .length = length, .n_numbers = n_numbers};
-    if (n_numbers > 0) {
-        prepared.numbers = arena_alloc(arena, n_numbers * sizeof(*prepared.numbers));
-        char *out = arena_alloc(arena, length + n_numbers * NUMBER_TEXT_SIZE);
-        if (prepared.numbers == NULL || out == NULL) {
+    if (survey.depth > JSON_DEPTH_MAX) {
+        return diag_fail(diag, STATUS_INVALID_ARGUMENT, JSON_TOO_DEEP_TEXT, JSON_DEPTH_MAX);
+    }
+    struct prepared prepared = {.text = text, .length = length, .n_replaced = survey.n_replaced};
+    if (survey.n_replaced > 0) {
+        prepared.replaced = arena_alloc(arena, survey.n_replaced * sizeof(*prepared.replaced));
+        char *out = arena_alloc(arena, length + survey.n_replaced * NUMBER_TEXT_SIZE);
+        if (prepared.replaced == NULL || out == NULL) {
             return diag_fail(diag, STATUS_RESOURCE_EXHAUSTED,
                              "the text takes more memory than a call may have");
         }
-        prepared.length = rewrite(text, length, prepared.numbers, out);
+        prepared.length = rewrite(walk, prepared.replaced, out);
         prepared.text = out;
     }
     *ret_prepared = prepared;
@@ -155,17 +251,18 @@ enum status json_prepare(const char *text, size_t length, struct arena *arena, s
 
 size_t prepared_original_offset(const struct prepared *prepared, const char *text, size_t offset)
 {
-    /* Original less prepared length of the numbers that end before the place. */
+    /* Original less prepared length of the pieces that end before the place. */
     size_t added = 0;
     size_t removed = 0;
-    for (size_t n = 0; n < prepared->n_numbers; n++) {
+    for (size_t n = 0; n < prepared->n_replaced; n++) {
+        const struct replaced *replaced = &prepared->replaced[n];
         char stand_in[NUMBER_TEXT_SIZE];
-        size_t length = print_stand_in(n, stand_in);
-        size_t start = (size_t)(prepared->numbers[n].data - text) + removed - added;
+        size_t length = print_stand_in(n, replaced->too_much, stand_in);
+        size_t start = (size_t)(replaced->text.data - text) + removed - added;
         if (offset < start + length) {
             break;
         }
-        added += prepared->numbers[n].length;
+        added += replaced->text.length;
         removed += length;
     }
     return offset + added - removed;

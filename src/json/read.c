@@ -2,6 +2,7 @@
  * From text to message: prepare, let jansson read, walk. Errors of the text itself name line and column as
  * they are in the caller's text, not in what json_prepare() made of it.
  */
+#include <assert.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -60,14 +61,16 @@ static enum status fail_syntax(const struct prepared *prepared, const char *text
 }
 
 enum status json_parse(const ProtobufCMessageDescriptor *descriptor, const char *text, size_t length,
-                       struct arena *arena, ProtobufCMessage **ret_message, struct diag *diag)
+                       struct json_optional *optional, struct arena *arena, ProtobufCMessage **ret_message,
+                       struct diag *diag)
 {
     const struct descriptor_message *type = descriptor_table_message(descriptor->name);
     if (type == NULL) {
         return diag_fail(diag, STATUS_UNIMPLEMENTED, "%s is not known to json", descriptor->name);
     }
+    assert(optional == NULL || type->well_known == WELL_KNOWN_NONE);
     struct prepared prepared;
-    enum status status = json_prepare(text, length, arena, &prepared, diag);
+    enum status status = json_prepare(text, length, optional, arena, &prepared, diag);
     if (status != STATUS_OK) {
         return status;
     }
@@ -77,7 +80,7 @@ enum status json_parse(const ProtobufCMessageDescriptor *descriptor, const char 
     if (root == NULL) {
         return fail_syntax(&prepared, text, length, &error, diag);
     }
-    struct parser parser = {.arena = arena, .diag = diag, .prepared = &prepared};
+    struct parser parser = {.arena = arena, .diag = diag, .prepared = &prepared, .optional = optional};
     status = json_parse_message(&parser, NULL, type, root, ret_message);
     json_decref(root);
     return status;

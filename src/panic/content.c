@@ -12,12 +12,19 @@
 #define TIME_MIN_S 946684800LL
 #define TIME_MAX_S 4102444800LL
 
+const char *const content_optional[] = {"location", "metadata", "pressed_at", NULL};
+
 struct work {
     struct content *content;
     struct arena *arena;
     struct diag *diag;
     bool strict;
 };
+
+char *content_warning(struct arena *arena, const char *why)
+{
+    return arena_printf(arena, "%s; left out", why);
+}
 
 /* A part is left out: notes why, or refuses it all when the request is strict. */
 static enum status PRINTF_LIKE(2, 3) leave_out(struct work *work, const char *format, ...)
@@ -30,7 +37,7 @@ static enum status PRINTF_LIKE(2, 3) leave_out(struct work *work, const char *fo
     if (work->strict) {
         return diag_fail(work->diag, STATUS_INVALID_ARGUMENT, "%s", text.text);
     }
-    char *warning = arena_printf(work->arena, "%s; left out", text.text);
+    char *warning = content_warning(work->arena, text.text);
     if (warning == NULL) {
         return STATUS_RESOURCE_EXHAUSTED;
     }
@@ -233,8 +240,9 @@ static enum status check(struct work *work, Panic__V1__CreatePanicRequest *reque
     return status == STATUS_OK ? check_mode(work, &request->mode) : status;
 }
 
-enum status content_from_request(const Panic__V1__CreatePanicRequest *request, struct arena *arena,
-                                 struct content *ret_content, struct diag *diag)
+enum status content_from_request(const Panic__V1__CreatePanicRequest *request, const char *const *left_out,
+                                 size_t n_left_out, struct arena *arena, struct content *ret_content,
+                                 struct diag *diag)
 {
     struct content *content = ret_content;
     content->n_warnings = 0;
@@ -244,7 +252,13 @@ enum status content_from_request(const Panic__V1__CreatePanicRequest *request, s
     forget_unknown(&content->request.base);
 
     struct work work = {.content = content, .arena = arena, .diag = diag, .strict = request->strict};
-    enum status status = check(&work, &content->request);
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < n_left_out; i++) {
+        status = leave_out(&work, "%s", left_out[i]);
+    }
+    if (status == STATUS_OK) {
+        status = check(&work, &content->request);
+    }
     if (status != STATUS_OK) {
         return status;
     }

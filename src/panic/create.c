@@ -137,7 +137,8 @@ void service_create(void *ctx, struct rpc_call *call)
     create->service = service;
     create->write = (struct intake_write){.call = call, .done = create_done, .ctx = create};
     struct diag diag;
-    enum status status = content_from_request(request, &call->arena, &create->content, &diag);
+    enum status status = content_from_request(request, call->left_out, call->n_left_out, &call->arena,
+                                              &create->content, &diag);
     if (status == STATUS_INVALID_ARGUMENT) {
         rpc_call_fail(call, status, "%s", diag.text);
         return;

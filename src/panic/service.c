@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "panic/content.h"
 #include "panic/fail_stop.h"
 #include "panic/service_internal.h"
 #include "panic/v1/dispatch_service.pb-c.h"
@@ -212,7 +213,7 @@ void service_list_events(void *ctx, struct rpc_call *call)
 }
 
 static const struct rpc_binding panic_bindings[] = {
-    {.method = "CreatePanic", .handler = service_create},
+    {.method = "CreatePanic", .handler = service_create, .optional = content_optional},
     {.method = "GetPanic", .handler = service_get, .read_only = true},
     {.method = "ListPanics", .handler = service_list, .read_only = true},
     {.method = "ListEvents", .handler = service_list_events, .read_only = true},

@@ -33,6 +33,12 @@ unsigned rpc_calls_under_way(const struct rpc_call *call)
     return call->transport->under_way != NULL ? call->transport->under_way(call) : 0;
 }
 
+void rpc_call_add_left_out(struct rpc_call *call, const char *text)
+{
+    assert(call->n_left_out < RPC_LEFT_OUT_MAX);
+    call->left_out[call->n_left_out++] = text;
+}
+
 bool rpc_call_expired(const struct rpc_call *call)
 {
     return call->deadline_us != 0 && monotonic_us() >= call->deadline_us;

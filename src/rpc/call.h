@@ -20,6 +20,10 @@
 /* Most that one call may use of memory, in bytes. */
 #define RPC_ARENA_MAX (1024 * 1024)
 #define RPC_TRAILERS_MAX 4
+/* Largest message taken in; over nng, a peer that announces more loses its connection. */
+#define RPC_MESSAGE_MAX (64 * 1024)
+/* Most parts of a request that can be left out. */
+#define RPC_LEFT_OUT_MAX 4
 /* Longest answer, packed; a longer one becomes RESOURCE_EXHAUSTED. */
 #define RPC_RESPONSE_MAX (1024 * 1024)
 
@@ -62,6 +66,13 @@ struct rpc_call {
     struct rpc_method *method;
     /* The decoded request, of the method's input type. In the arena. NULL until the handler is called. */
     const ProtobufCMessage *request;
+    /*
+     * Why parts of the request are not in `request`: they are optional and were over the limits of what is
+     * read (rpc/router.h). Each begins with the field: "metadata: messages are nested deeper than 16". Live
+     * as long as the call.
+     */
+    const char *left_out[RPC_LEFT_OUT_MAX];
+    size_t n_left_out;
     const struct rpc_header *headers;
     size_t n_headers;
     struct rpc_identity identity;
@@ -83,6 +94,9 @@ const char *rpc_call_header(const struct rpc_call *call, const char *name);
 /* Adds a trailer; both strings must live as long as the call. Ignored when there are RPC_TRAILERS_MAX
  * already. */
 void rpc_call_add_trailer(struct rpc_call *call, const char *name, const char *value);
+
+/* For transports: adds to what was left out; the text must live as long as the call. */
+void rpc_call_add_left_out(struct rpc_call *call, const char *text);
 
 /* Answers OK. `response` is of the method's output type and may live on the caller's stack. */
 void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *response);

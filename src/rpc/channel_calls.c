@@ -79,8 +79,9 @@ static struct rpc_result read_outcome(struct outcome *outcome, const ProtobufCMe
     }
     struct diag diag;
     const ProtobufCMessage *message = NULL;
-    enum status status = rpc_unpack(&rpc__v1__response__descriptor, nng_msg_body(outcome->msg),
-                                    nng_msg_len(outcome->msg), &answer_limits, scratch, &message, &diag);
+    enum status status =
+        rpc_unpack(&rpc__v1__response__descriptor, nng_msg_body(outcome->msg), nng_msg_len(outcome->msg),
+                   &answer_limits, scratch, &message, NULL, &diag);
     nng_msg_free(outcome->msg);
     outcome->msg = NULL;
     const Rpc__V1__Response *envelope = (const Rpc__V1__Response *)message;
@@ -95,7 +96,7 @@ static struct rpc_result read_outcome(struct outcome *outcome, const ProtobufCMe
     }
     if (status == STATUS_OK) {
         status = rpc_unpack(output, envelope->payload.data, envelope->payload.len, &answer_limits, arena,
-                            &message, &diag);
+                            &message, NULL, &diag);
     }
     if (status != STATUS_OK) {
         snprintf(outcome->text, sizeof(outcome->text), "the server's answer cannot be read: %.180s",

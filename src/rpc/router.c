@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "rpc/alloc.h"
+#include "rpc/scan_parts.h"
 
 #define PATHS_MAX (1024 * 1024)
 
@@ -54,6 +55,20 @@ static void check_bindings(const struct rpc_service *service)
     }
 }
 
+/* The fields with these names of the message, as scan_limits has them. */
+static uint64_t optional_fields(const ProtobufCMessageDescriptor *message, const char *const *names)
+{
+    uint64_t fields = 0;
+    unsigned n = 0;
+    for (; names != NULL && names[n] != NULL; n++) {
+        const ProtobufCFieldDescriptor *field =
+            protobuf_c_message_descriptor_get_field_by_name(message, names[n]);
+        assert(field != NULL && scan_may_be_optional(field) && n < SCAN_PARTS_MAX);
+        fields |= UINT64_C(1) << field->id;
+    }
+    return fields;
+}
+
 static void enter(struct rpc_router *router, size_t index)
 {
     const char *path = router->methods[index].path;
@@ -78,7 +93,9 @@ static enum status add_service(struct rpc_router *router, const struct rpc_servi
             return STATUS_RESOURCE_EXHAUSTED;
         }
         const struct rpc_binding *binding = find_binding(service, method->descriptor->name);
+        method->limits = scan_limits_default;
         if (binding != NULL) {
+            method->limits.optional = optional_fields(method->descriptor->input, binding->optional);
             method->handler = binding->handler;
             method->read_only = binding->read_only;
         }
@@ -152,6 +169,52 @@ struct rpc_method *rpc_router_methods(const struct rpc_router *router, size_t *r
     return router->methods;
 }
 
+/* Tells the handler what was left out. */
+static enum status note_left_out(struct rpc_call *call, const struct scan_parts *parts,
+                                 const struct scan_limits *limits, struct diag *diag)
+{
+    for (size_t i = 0; i < parts->n; i++) {
+        const struct scan_part *part = &parts->part[i];
+        if (part->excess == SCAN_WITHIN) {
+            continue;
+        }
+        struct diag why;
+        scan_describe(part->excess, limits, &why);
+        const char *text = arena_printf(&call->arena, "%s: %s", part->field->name, why.text);
+        if (text == NULL) {
+            return diag_fail(diag, STATUS_RESOURCE_EXHAUSTED, "needs more memory than a call may use");
+        }
+        rpc_call_add_left_out(call, text);
+    }
+    return STATUS_OK;
+}
+
+static void take_out(ProtobufCMessage *message, const struct scan_parts *parts)
+{
+    const void *none = NULL;
+    for (size_t i = 0; i < parts->n; i++) {
+        if (parts->part[i].excess != SCAN_WITHIN) {
+            memcpy((char *)message + parts->part[i].field->offset, &none, sizeof(none));
+        }
+    }
+}
+
+enum status rpc_router_scan(const struct rpc_method *method, struct rpc_call *call, ProtobufCMessage *request,
+                            const uint8_t *packed, size_t length, struct diag *diag)
+{
+    struct scan_parts parts;
+    enum status status = scan_message(request->descriptor, packed, length, &method->limits, &parts, diag);
+    if (status == STATUS_OK && !scan_shorten(&parts, length, RPC_MESSAGE_MAX)) {
+        status =
+            diag_fail(diag, STATUS_INVALID_ARGUMENT, "message: is longer than %d bytes", RPC_MESSAGE_MAX);
+    }
+    if (status != STATUS_OK || parts.n_left_out == 0) {
+        return status;
+    }
+    take_out(request, &parts);
+    return note_left_out(call, &parts, &method->limits, diag);
+}
+
 void rpc_router_invoke(struct rpc_method *method, struct rpc_call *call, const ProtobufCMessage *request)
 {
     assert(request->descriptor == method->descriptor->input);
@@ -168,14 +231,19 @@ void rpc_router_dispatch(struct rpc_method *method, struct rpc_call *call, const
                          size_t length)
 {
     call->method = method;
+    call->n_left_out = 0;
     if (method->read_only && rpc_call_expired(call)) {
         rpc_call_fail(call, STATUS_DEADLINE_EXCEEDED, "the deadline was past before the call began");
         return;
     }
     const ProtobufCMessage *request;
+    struct scan_parts parts;
     struct diag diag;
-    enum status status =
-        rpc_unpack(method->descriptor->input, payload, length, NULL, &call->arena, &request, &diag);
+    enum status status = rpc_unpack(method->descriptor->input, payload, length, &method->limits, &call->arena,
+                                    &request, &parts, &diag);
+    if (status == STATUS_OK && parts.n_left_out > 0) {
+        status = note_left_out(call, &parts, &method->limits, &diag);
+    }
     if (status != STATUS_OK) {
         rpc_call_fail(call, status, "%s", diag.text);
         return;

@@ -13,6 +13,11 @@
  * - Elements are counted, unknown fields and packed ones included, because each costs unpack far more memory
  * than bytes.
  *
+ * Optional parts are counted each by itself and added up at the end, so that the mode behind a large metadata
+ * is not refused for it: the order of the fields decides nothing. A part that is over is skipped to its end,
+ * which is known before its content is looked at. That a field is there once at most is what makes leaving it
+ * out and leaving out the part the same.
+ *
  * The bytes are read once, front to back; nothing behind `end` of the enclosing message is ever looked at.
  */
 #include "rpc/scan.h"
@@ -21,6 +26,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "rpc/scan_parts.h"
 
 #define VARINT_MAX 10
 #define TAG_MAX 5
@@ -29,6 +35,8 @@
 /* Caps of the scan itself: stack used, and fields of a message that are told apart. */
 #define DEPTH_LIMIT 64
 #define FIELDS_LIMIT 256
+/* Keeps what is seldom or never run out of what is run for each field. */
+#define COLD __attribute__((cold, noinline))
 
 const struct scan_limits scan_limits_default = {.depth_max = 16, .elements_max = 4096};
 
@@ -44,12 +52,21 @@ struct level {
     uint32_t number;
     const ProtobufCFieldDescriptor *field;
     unsigned depth;
+    /* As in scan_limits; 0 for all but the outermost. */
+    uint64_t optional;
     uint64_t seen[FIELDS_LIMIT / 64];
 };
 
 struct scan {
     const struct scan_limits *limits;
+    const uint8_t *data;
+    /* Outside of the parts; in one, of that one. */
     unsigned elements;
+    /* In the parts that are not over by themselves. */
+    unsigned in_parts;
+    /* The part that is being scanned; NULL = none. */
+    struct scan_part *part;
+    struct scan_parts *parts;
     struct diag *diag;
 };
 
@@ -61,7 +78,7 @@ static void append(char *path, size_t size, const char *text)
     snprintf(path + used, size - used, "%s%s", used > 0 ? "." : "", text);
 }
 
-static enum status refuse(const struct scan *scan, const struct level *level, const char *what)
+COLD static enum status refuse(const struct scan *scan, const struct level *level, const char *what)
 {
     const struct level *levels[DEPTH_LIMIT];
     size_t n = 0;
@@ -80,6 +97,18 @@ static enum status refuse(const struct scan *scan, const struct level *level, co
         }
     }
     return diag_fail(scan->diag, STATUS_INVALID_ARGUMENT, "%s: %s", path[0] != 0 ? path : "message", what);
+}
+
+/* Over a limit: OUT_OF_RANGE in a part, which is all that this ends; a refusal anywhere else. */
+COLD static enum status exceed(const struct scan *scan, const struct level *level, enum scan_excess excess)
+{
+    if (scan->part != NULL) {
+        scan->part->excess = excess;
+        return STATUS_OUT_OF_RANGE;
+    }
+    struct diag what;
+    scan_describe(excess, scan->limits, &what);
+    return refuse(scan, level, what.text);
 }
 
 /* Reads a varint of at most `bytes_max` bytes and 64 bits. False when it is cut or too long. */
@@ -132,9 +161,7 @@ static unsigned wire_type_of(ProtobufCType type)
 static enum status count(struct scan *scan, const struct level *level, size_t n)
 {
     if (n > scan->limits->elements_max - scan->elements) {
-        char what[64];
-        snprintf(what, sizeof(what), "more than %u fields and elements", scan->limits->elements_max);
-        return refuse(scan, level, what);
+        return exceed(scan, level, SCAN_TOO_MANY);
     }
     scan->elements += (unsigned)n;
     return STATUS_OK;
@@ -170,9 +197,7 @@ static enum status scan_packed(struct scan *scan, const struct level *level, str
 static enum status scan_submessage(struct scan *scan, const struct level *level, struct span span)
 {
     if (level->depth >= scan->limits->depth_max) {
-        char what[64];
-        snprintf(what, sizeof(what), "messages are nested deeper than %u", scan->limits->depth_max);
-        return refuse(scan, level, what);
+        return exceed(scan, level, SCAN_TOO_DEEP);
     }
     struct level inner = {.above = level, .message = level->field->descriptor, .depth = level->depth + 1};
     return scan_fields(scan, &inner, span);
@@ -267,12 +292,48 @@ static enum status check_required(const struct scan *scan, struct level *level)
     return STATUS_OK;
 }
 
+/* An optional field, whose tag begins at `start`: from here to its end elements are counted anew. */
+static void begin_part(struct scan *scan, const struct level *level, const uint8_t *start)
+{
+    assert(scan->parts != NULL && scan->limits->elements_max > 0);
+    scan->part = &scan->parts->part[scan->parts->n];
+    *scan->part = (struct scan_part){
+        .field = level->field, .start = (size_t)(start - scan->data), .elements = scan->elements};
+    scan->elements = 0;
+}
+
+/* `status` is that of the field, `end` where it ends. */
+static enum status end_part(struct scan *scan, const uint8_t *end, enum status status)
+{
+    struct scan_part *part = scan->part;
+    unsigned others = part->elements;
+    part->elements = scan->elements;
+    part->length = (size_t)(end - scan->data) - part->start;
+    scan->part = NULL;
+    scan->elements = others;
+    if (part->excess != SCAN_WITHIN) {
+        scan->parts->n_left_out++;
+    } else if (status != STATUS_OK) {
+        return status;
+    } else {
+        scan->in_parts += part->elements;
+    }
+    scan->parts->n++;
+    return STATUS_OK;
+}
+
+static bool is_optional(const struct level *level)
+{
+    return level->number < 64 && (level->optional >> level->number & 1) != 0;
+}
+
 static enum status scan_fields(struct scan *scan, struct level *level, struct span span)
 {
     assert(level->message->n_fields <= FIELDS_LIMIT);
     while (span.at < span.end) {
         level->number = 0;
         level->field = NULL;
+        const uint8_t *start = span.at;
         uint64_t tag;
         if (!read_varint(&span, TAG_MAX, &tag) || tag > UINT32_MAX || tag >> 3 == 0) {
             return refuse(scan, level, "a field's number is cut, too long or 0");
@@ -280,12 +341,19 @@ static enum status scan_fields(struct scan *scan, struct level *level, struct sp
         level->number = (uint32_t)(tag >> 3);
         level->field = protobuf_c_message_descriptor_get_field(level->message, level->number);
         unsigned wire_type = (unsigned)(tag & 7);
+        bool is_part = is_optional(level);
+        if (is_part) {
+            begin_part(scan, level, start);
+        }
         enum status status = count(scan, level, 1);
         if (status == STATUS_OK && level->field != NULL) {
             status = check_known(scan, level, wire_type);
         }
         if (status == STATUS_OK) {
             status = scan_value(scan, level, wire_type, &span);
+        }
+        if (is_part) {
+            status = end_part(scan, span.at, status);
         }
         if (status != STATUS_OK) {
             return status;
@@ -295,13 +363,24 @@ static enum status scan_fields(struct scan *scan, struct level *level, struct sp
 }
 
 enum status scan_message(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data, size_t length,
-                         const struct scan_limits *limits, struct diag *diag)
+                         const struct scan_limits *limits, struct scan_parts *ret_parts, struct diag *diag)
 {
-    struct scan scan = {.limits = limits != NULL ? limits : &scan_limits_default, .diag = diag};
+    struct scan scan = {.limits = limits != NULL ? limits : &scan_limits_default,
+                        .data = data,
+                        .parts = ret_parts,
+                        .diag = diag};
     assert(scan.limits->depth_max >= 1 && scan.limits->depth_max <= DEPTH_LIMIT);
-    struct level outermost = {.message = descriptor, .depth = 1};
+    struct level outermost = {.message = descriptor, .depth = 1, .optional = scan.limits->optional};
     struct span span = {.at = data};
     /* NULL + 0 is undefined, and an empty message may well come as NULL. */
     span.end = length > 0 ? data + length : data;
-    return scan_fields(&scan, &outermost, span);
+    if (ret_parts != NULL) {
+        ret_parts->n = 0;
+        ret_parts->n_left_out = 0;
+    }
+    enum status status = scan_fields(&scan, &outermost, span);
+    if (status == STATUS_OK && scan.elements + scan.in_parts > scan.limits->elements_max) {
+        scan_settle(scan.parts, scan.elements + scan.in_parts, scan.limits->elements_max);
+    }
+    return status;
 }

@@ -198,7 +198,7 @@ static void received(struct server_call *c)
     /* Transports within the process know no limit of their own. */
     if (nng_msg_len(msg) <= RPC_MESSAGE_MAX) {
         status = rpc_unpack(&rpc__v1__request__descriptor, nng_msg_body(msg), nng_msg_len(msg), NULL,
-                            &c->call.arena, &envelope, &diag);
+                            &c->call.arena, &envelope, NULL, &diag);
     }
     nng_msg_free(msg);
     if (status != STATUS_OK) {

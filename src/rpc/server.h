@@ -20,9 +20,6 @@
 #include "base/status.h"
 #include "rpc/router.h"
 
-/* Largest message taken in; a peer that announces more loses its connection. */
-#define RPC_MESSAGE_MAX (64 * 1024)
-
 struct rpc_server;
 
 struct rpc_server_config {

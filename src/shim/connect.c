@@ -68,8 +68,7 @@ void connect_invoke_json(struct exchange *exchange, struct rpc_method *method, c
 {
     ProtobufCMessage *message = NULL;
     struct diag diag;
-    enum status status =
-        json_parse(method->descriptor->input, text, length, &exchange->call.arena, &message, &diag);
+    enum status status = exchange_parse(exchange, method, (struct json_text){text, length}, &message, &diag);
     if (status != STATUS_OK) {
         rpc_call_fail(&exchange->call, status, "%s", diag.text);
         return;

@@ -5,8 +5,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "rpc/scan.h"
-#include "rpc/server.h"
 
 static void finish(struct rpc_call *call, const struct rpc_response *response);
 
@@ -89,6 +87,7 @@ void exchange_begin(struct exchange *exchange, const struct exchange_kind *kind,
     call->request = NULL;
     call->n_headers = 0;
     call->n_trailers = 0;
+    call->n_left_out = 0;
     call->start_us = monotonic_us();
     call->deadline_us = 0;
     call->identity.tenant = tenant;
@@ -113,25 +112,37 @@ void exchange_fail(struct exchange *exchange, int http_status, enum status statu
     rpc_call_fail(&exchange->call, status, "%s", text);
 }
 
-static enum status scan(struct exchange *exchange, const ProtobufCMessage *request, struct diag *diag)
+enum status exchange_parse(struct exchange *exchange, const struct rpc_method *method, struct json_text text,
+                           ProtobufCMessage **ret_request, struct diag *diag)
+{
+    struct rpc_call *call = &exchange->call;
+    /* Each value is at least one element when packed. */
+    struct json_optional optional = {.fields = method->limits.optional,
+                                     .values_max = method->limits.elements_max};
+    enum status status = json_parse(method->descriptor->input, text.data, text.length,
+                                    optional.fields != 0 ? &optional : NULL, &call->arena, ret_request, diag);
+    for (size_t i = 0; status == STATUS_OK && i < optional.n_left_out; i++) {
+        rpc_call_add_left_out(call, optional.left_out[i]);
+    }
+    return status;
+}
+
+static enum status scan(struct exchange *exchange, const struct rpc_method *method, ProtobufCMessage *request,
+                        struct diag *diag)
 {
     size_t size = protobuf_c_message_get_packed_size(request);
-    if (size > RPC_MESSAGE_MAX) {
-        return diag_fail(diag, STATUS_INVALID_ARGUMENT,
-                         "the request is %zu bytes long packed; at most %d are taken", size, RPC_MESSAGE_MAX);
-    }
     uint8_t *packed = arena_alloc(&exchange->answer_arena, size);
     if (packed == NULL) {
         return diag_fail(diag, STATUS_RESOURCE_EXHAUSTED, "needs more memory than a call may use");
     }
     protobuf_c_message_pack(request, packed);
-    enum status status = scan_message(request->descriptor, packed, size, NULL, diag);
+    enum status status = rpc_router_scan(method, &exchange->call, request, packed, size, diag);
     /* The answer needs the room. */
     arena_reset(&exchange->answer_arena);
     return status;
 }
 
-void exchange_invoke(struct exchange *exchange, struct rpc_method *method, const ProtobufCMessage *request)
+void exchange_invoke(struct exchange *exchange, struct rpc_method *method, ProtobufCMessage *request)
 {
     struct rpc_call *call = &exchange->call;
     struct diag diag;
@@ -139,7 +150,7 @@ void exchange_invoke(struct exchange *exchange, struct rpc_method *method, const
         rpc_call_fail(call, STATUS_DEADLINE_EXCEEDED, "the deadline was past before the call began");
         return;
     }
-    enum status status = scan(exchange, request, &diag);
+    enum status status = scan(exchange, method, request, &diag);
     if (status != STATUS_OK) {
         rpc_call_fail(call, status, "%s", diag.text);
         return;

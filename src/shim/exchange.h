@@ -8,6 +8,7 @@
 #include <stdalign.h>
 #include <stddef.h>
 
+#include "json/json.h"
 #include "rpc/call.h"
 #include "rpc/router.h"
 #include "shim/answer.h"
@@ -80,9 +81,17 @@ void exchange_fail(struct exchange *exchange, int http_status, enum status statu
 void exchange_reset(struct exchange *exchange);
 
 /*
- * Invokes the call with a message that did not come through rpc_router_dispatch(). Refuses what the scan
- * would refuse: what comes in by JSON must be readable by everybody who reads it packed.
+ * The method's request, from JSON, in the call's arena. What the method can do without and is too deep or too
+ * much to be parsed is left out and noted in the call. Statuses and texts are those of json_parse().
  */
-void exchange_invoke(struct exchange *exchange, struct rpc_method *method, const ProtobufCMessage *request);
+MUST_USE enum status exchange_parse(struct exchange *exchange, const struct rpc_method *method,
+                                    struct json_text text, ProtobufCMessage **ret_request, struct diag *diag);
+
+/*
+ * Invokes the call with a message that did not come through rpc_router_dispatch(). Refuses what the scan
+ * would refuse, and leaves out what it would leave out: what comes in by JSON must be readable by everybody
+ * who reads it packed.
+ */
+void exchange_invoke(struct exchange *exchange, struct rpc_method *method, ProtobufCMessage *request);
 
 #endif

@@ -65,8 +65,7 @@ static void begin_create(struct exchange *exchange, const struct request *reques
     }
     ProtobufCMessage *message = NULL;
     struct diag diag = {.text = "needs more memory than a call may use"};
-    enum status status =
-        json_parse(method->descriptor->input, body.data, body.length, &call->arena, &message, &diag);
+    enum status status = exchange_parse(exchange, method, body, &message, &diag);
     const char *key = request_header(request, "Idempotency-Key");
     Panic__V1__CreatePanicRequest *create = (Panic__V1__CreatePanicRequest *)message;
     if (status == STATUS_OK && key != NULL && create->id[0] == 0) {

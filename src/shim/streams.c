@@ -168,6 +168,7 @@ static void next_call(struct stream *stream, int32_t wait_ms)
     stream->is_calling = true;
     stream->request.wait_ms = wait_ms;
     call->n_trailers = 0;
+    call->n_left_out = 0;
     call->request = NULL;
     call->method = stream->method;
     call->start_us = monotonic_us();

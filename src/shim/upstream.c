@@ -11,6 +11,10 @@
  * A call that waits for events cannot be called back from the other side when this one stops, so it is let
  * wait for a moment only: then its caller, told that nothing came, makes the next.
  *
+ * What was left out of a request on this side, because it is over the limits of what is read, the server
+ * never sees. So it is this side that refuses a strict request for it, and that adds the warnings to the
+ * answer.
+ *
  * Calls live in the shim's exchanges and answers in the channel's contexts; nothing is allocated here but
  * where a call's headers outgrow its arena. There is one context for each call, and one for the health check,
  * so that the channel cannot be out of them.
@@ -26,6 +30,7 @@
 #include "base/utf8.h"
 #include "health/v1/health.pb-c.h"
 #include "json/descriptor_table.h"
+#include "panic/content.h"
 #include "panic/v1/dispatch_service.pb-c.h"
 #include "panic/v1/panic_service.pb-c.h"
 #include "rpc/channel.h"
@@ -132,6 +137,28 @@ static void fail_unanswered(struct rpc_call *call, const struct rpc_result *resu
     }
 }
 
+/* The answer with a warning for all that was left out here. Where there is no memory for that the caller is
+ * still told what was done. */
+static void reply_with_warnings(struct rpc_call *call, const ProtobufCMessage *response)
+{
+    assert(response->descriptor == &panic__v1__create_panic_response__descriptor);
+    Panic__V1__CreatePanicResponse whole = *(const Panic__V1__CreatePanicResponse *)response;
+    char **warnings = arena_alloc(&call->arena, (call->n_left_out + whole.n_warnings) * sizeof(*warnings));
+    bool has_all = warnings != NULL;
+    for (size_t i = 0; has_all && i < call->n_left_out; i++) {
+        warnings[i] = content_warning(&call->arena, call->left_out[i]);
+        has_all = warnings[i] != NULL;
+    }
+    if (has_all) {
+        for (size_t i = 0; i < whole.n_warnings; i++) {
+            warnings[call->n_left_out + i] = whole.warnings[i];
+        }
+        whole.warnings = warnings;
+        whole.n_warnings += call->n_left_out;
+    }
+    rpc_call_reply(call, &whole.base);
+}
+
 static void answered(void *arg, const struct rpc_result *result)
 {
     struct rpc_call *call = arg;
@@ -140,6 +167,8 @@ static void answered(void *arg, const struct rpc_result *result)
         fail_unanswered(call, result);
     } else if (result->status != STATUS_OK) {
         rpc_call_fail(call, result->status, "%s", result->message);
+    } else if (call->n_left_out > 0) {
+        reply_with_warnings(call, result->response);
     } else {
         rpc_call_reply(call, result->response);
     }
@@ -179,9 +208,19 @@ static void send_request(const struct upstream *upstream, struct rpc_call *call,
     }
 }
 
-/* The handler of every method but one. */
+/* The handler of every method but two. */
 static void send_on(void *ctx, struct rpc_call *call)
 {
+    send_request(ctx, call, call->request);
+}
+
+static void create_panic(void *ctx, struct rpc_call *call)
+{
+    const Panic__V1__CreatePanicRequest *request = (const Panic__V1__CreatePanicRequest *)call->request;
+    if (request->strict && call->n_left_out > 0) {
+        rpc_call_fail(call, STATUS_INVALID_ARGUMENT, "%s", call->left_out[0]);
+        return;
+    }
     send_request(ctx, call, call->request);
 }
 
@@ -257,6 +296,22 @@ static enum status check_url(const struct upstream_config *config, struct diag *
     return STATUS_OK;
 }
 
+static struct rpc_binding bind_method(const ProtobufCServiceDescriptor *service,
+                                      const ProtobufCMethodDescriptor *method)
+{
+    struct rpc_binding binding = {.method = method->name,
+                                  .handler = send_on,
+                                  .read_only = descriptor_table_idempotency(service->name, method->name) ==
+                                               DESCRIPTOR_NO_SIDE_EFFECTS};
+    if (method->input == &panic__v1__list_events_request__descriptor) {
+        binding.handler = list_events;
+    } else if (method->input == &panic__v1__create_panic_request__descriptor) {
+        binding.handler = create_panic;
+        binding.optional = content_optional;
+    }
+    return binding;
+}
+
 static enum status make_router(struct upstream *upstream)
 {
     struct rpc_binding bindings[METHODS_MAX];
@@ -266,14 +321,8 @@ static enum status make_router(struct upstream *upstream)
         remote[i] =
             (struct rpc_service){.descriptor = services[i], .bindings = &bindings[n], .ctx = upstream};
         for (unsigned m = 0; m < services[i]->n_methods; m++) {
-            const char *method = services[i]->methods[m].name;
-            bool may_wait = services[i]->methods[m].input == &panic__v1__list_events_request__descriptor;
             assert(n < METHODS_MAX);
-            bindings[n++] =
-                (struct rpc_binding){.method = method,
-                                     .handler = may_wait ? list_events : send_on,
-                                     .read_only = descriptor_table_idempotency(services[i]->name, method) ==
-                                                  DESCRIPTOR_NO_SIDE_EFFECTS};
+            bindings[n++] = bind_method(services[i], &services[i]->methods[m]);
             remote[i].n_bindings++;
         }
     }

@@ -17,7 +17,6 @@
 #define CREATE "/panic.v1.PanicService/CreatePanic"
 #define REQUEST_ID 7
 #define FRAME_MAX ((size_t)128 * 1024)
-#define NESTING_BYTES ((size_t)30 * 1024)
 
 /* The service is unharmed: a client from before and a new one, on either transport, can create. */
 static int tear_down(void **state)
@@ -117,39 +116,6 @@ static void test_invalid_utf8_names_the_field(void **state)
                            "\x12\x03"
                            "a\0b",
                            5, "subject_id: ");
-}
-
-/* Writes from the end, so that each length is known when its head is written. */
-static size_t put_around(uint8_t *end, size_t length, uint8_t tag)
-{
-    uint8_t varint[5];
-    size_t n = 0;
-    size_t rest = length;
-    do {
-        varint[n++] = (uint8_t)((rest & 0x7f) | (rest >= 0x80 ? 0x80 : 0));
-        rest >>= 7;
-    } while (rest > 0);
-    memcpy(end - length - n, varint, n);
-    end[-(ptrdiff_t)(length + n + 1)] = tag;
-    return length + n + 1;
-}
-
-static void test_thirty_kilobytes_of_nesting_are_refused(void **state)
-{
-    uint8_t *payload = malloc(NESTING_BYTES + 64);
-    assert_non_null(payload);
-    uint8_t *end = payload + NESTING_BYTES + 64;
-    size_t length = 0;
-    while (length < NESTING_BYTES) {
-        length = put_around(end, length, 0x0a); /* ListValue.values */
-        length = put_around(end, length, 0x32); /* Value.list_value */
-    }
-    length = put_around(end, length, 0x12); /* FieldsEntry.value */
-    length = put_around(end, length, 0x0a); /* Struct.fields */
-    length = put_around(end, length, 0x2a); /* CreatePanicRequest.metadata */
-    expect_payload_refused(*state, end - length, length, "metadata.fields.value");
-    expect_payload_refused(*state, end - length, length, "nested deeper than 16");
-    free(payload);
 }
 
 static void test_a_bad_id_is_named_with_an_example(void **state)
@@ -390,7 +356,6 @@ int main(void)
         BAD_INPUT(test_an_empty_body_is_a_request_without_method),
         BAD_INPUT(test_a_truncated_message_names_the_field_that_is_cut),
         BAD_INPUT(test_invalid_utf8_names_the_field),
-        BAD_INPUT(test_thirty_kilobytes_of_nesting_are_refused),
         BAD_INPUT(test_a_bad_id_is_named_with_an_example),
         BAD_INPUT(test_a_body_beyond_the_limit_costs_its_sender_the_connection),
         BAD_INPUT(test_an_announced_gibibyte_costs_its_sender_the_connection_and_no_memory),

@@ -90,30 +90,6 @@ static void test_id_that_is_no_uuid_is_refused(void **state)
     expect_refused("{\"id\":\"7\"}", 400, "id:");
 }
 
-/* nng refuses such a message too, and must be able to read whatever is stored. */
-static void test_metadata_too_deep_for_the_scan_is_refused(void **state)
-{
-    (void)state;
-    expect_refused("{\"metadata\":{\"a\":[[[[[[[[[[1]]]]]]]]]]}}", 400, "metadata");
-}
-
-static void test_metadata_with_too_many_elements_is_refused(void **state)
-{
-    (void)state;
-    char *body = NULL;
-    size_t length;
-    FILE *stream = open_memstream(&body, &length);
-    assert_non_null(stream);
-    fputs("{\"metadata\":{\"a\":[1", stream);
-    for (int i = 0; i < 5000; i++) {
-        fputs(",1", stream);
-    }
-    fputs("]}}", stream);
-    fclose(stream);
-    expect_refused(body, 400, "metadata");
-    free(body);
-}
-
 static void test_other_content_types_are_415(void **state)
 {
     (void)state;
@@ -207,8 +183,6 @@ int main(void)
         cmocka_unit_test(test_impossible_place_is_refused_when_strict),
         cmocka_unit_test(test_huge_numbers),
         cmocka_unit_test(test_id_that_is_no_uuid_is_refused),
-        cmocka_unit_test(test_metadata_too_deep_for_the_scan_is_refused),
-        cmocka_unit_test(test_metadata_with_too_many_elements_is_refused),
         cmocka_unit_test(test_other_content_types_are_415),
         cmocka_unit_test(test_unknown_content_coding_is_415),
         cmocka_unit_test(test_wrong_method_is_405_and_says_which_are_right),

@@ -27,7 +27,7 @@ Json__Test__V1__Everything *parse(const char *text)
 {
     ProtobufCMessage *message = NULL;
     struct diag diag = {""};
-    if (json_parse(&json__test__v1__everything__descriptor, text, strlen(text), &test_arena, &message,
+    if (json_parse(&json__test__v1__everything__descriptor, text, strlen(text), NULL, &test_arena, &message,
                    &diag) != STATUS_OK) {
         fail_msg("%s: %s", text, diag.text);
     }
@@ -56,9 +56,9 @@ void assert_refused(const char *text, const char *error)
 {
     ProtobufCMessage *message = NULL;
     struct diag diag = {""};
-    assert_status(
-        json_parse(&json__test__v1__everything__descriptor, text, strlen(text), &test_arena, &message, &diag),
-        STATUS_INVALID_ARGUMENT);
+    assert_status(json_parse(&json__test__v1__everything__descriptor, text, strlen(text), NULL, &test_arena,
+                             &message, &diag),
+                  STATUS_INVALID_ARGUMENT);
     assert_null(message);
     assert_string_equal(diag.text, error);
 }

@@ -30,7 +30,7 @@ static void answer(const char *document, size_t length, struct arena *arena)
     ProtobufCMessage *message;
     struct diag diag = {""};
     enum status status =
-        json_parse(&json__test__v1__everything__descriptor, document, length, arena, &message, &diag);
+        json_parse(&json__test__v1__everything__descriptor, document, length, NULL, arena, &message, &diag);
     if (status != STATUS_OK) {
         printf("no\t%s\n", diag.text);
         return;

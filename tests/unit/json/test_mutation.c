@@ -98,8 +98,8 @@ static bool check(const char *text, size_t length)
     memcpy(exact, text, length);
     ProtobufCMessage *message = NULL;
     struct diag diag = {""};
-    enum status status =
-        json_parse(&json__test__v1__everything__descriptor, exact, length, &test_arena, &message, &diag);
+    enum status status = json_parse(&json__test__v1__everything__descriptor, exact, length, NULL, &test_arena,
+                                    &message, &diag);
     free(exact);
     if (status != STATUS_OK) {
         assert_status(status, STATUS_INVALID_ARGUMENT);
@@ -109,7 +109,7 @@ static bool check(const char *text, size_t length)
     struct json_text first;
     assert_ok(json_print(message, NULL, &test_arena, &first));
     struct json_text second;
-    assert_ok(json_parse(&json__test__v1__everything__descriptor, first.data, first.length, &test_arena,
+    assert_ok(json_parse(&json__test__v1__everything__descriptor, first.data, first.length, NULL, &test_arena,
                          &message, NULL));
     assert_ok(json_print(message, NULL, &test_arena, &second));
     assert_string_equal(first.data, second.data);

@@ -179,7 +179,7 @@ static void test_what_was_parsed_at_full_depth_can_be_shown_inside_a_reply(void 
     (void)state;
     const char *document = nested_arrays("{\"metadata\":{\"a\":", JSON_DEPTH_MAX - 2, "}}");
     ProtobufCMessage *request = NULL;
-    assert_ok(json_parse(&panic__v1__create_panic_request__descriptor, document, strlen(document),
+    assert_ok(json_parse(&panic__v1__create_panic_request__descriptor, document, strlen(document), NULL,
                          &test_arena, &request, NULL));
     Panic__V1__Panic panic = PANIC__V1__PANIC__INIT;
     panic.metadata = ((Panic__V1__CreatePanicRequest *)request)->metadata;

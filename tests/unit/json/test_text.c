@@ -34,7 +34,7 @@ static void test_numbers_that_json_has_not_are_refused(void **state)
         snprintf(document, sizeof(document), "{\"doubleField\":%s}", numbers[i]);
         ProtobufCMessage *message = NULL;
         struct diag diag = {""};
-        assert_status(json_parse(&json__test__v1__everything__descriptor, document, strlen(document),
+        assert_status(json_parse(&json__test__v1__everything__descriptor, document, strlen(document), NULL,
                                  &test_arena, &message, &diag),
                       STATUS_INVALID_ARGUMENT);
         assert_non_null(strstr(diag.text, "not valid JSON at line 1, column "));
@@ -84,7 +84,7 @@ static void test_nul_in_a_string_is_refused(void **state)
     static const char raw[] = "{\"stringField\":\"a\0b\"}";
     ProtobufCMessage *message = NULL;
     struct diag diag;
-    assert_status(json_parse(&json__test__v1__everything__descriptor, raw, sizeof(raw) - 1, &test_arena,
+    assert_status(json_parse(&json__test__v1__everything__descriptor, raw, sizeof(raw) - 1, NULL, &test_arena,
                              &message, &diag),
                   STATUS_INVALID_ARGUMENT);
 }
@@ -99,7 +99,7 @@ static void test_bad_utf8_and_lone_surrogates_are_refused(void **state)
         char document[64];
         snprintf(document, sizeof(document), "{\"stringField\":\"%s\"}", texts[i]);
         ProtobufCMessage *message = NULL;
-        assert_status(json_parse(&json__test__v1__everything__descriptor, document, strlen(document),
+        assert_status(json_parse(&json__test__v1__everything__descriptor, document, strlen(document), NULL,
                                  &test_arena, &message, NULL),
                       STATUS_INVALID_ARGUMENT);
     }
@@ -145,7 +145,7 @@ static void test_full_arena_is_resource_exhausted(void **state)
             ProtobufCMessage *message = NULL;
             struct diag diag;
             status = json_parse(&json__test__v1__everything__descriptor, documents[i], strlen(documents[i]),
-                                &small, &message, &diag);
+                                NULL, &small, &message, &diag);
             if (status != STATUS_OK) {
                 assert_status(status, STATUS_RESOURCE_EXHAUSTED);
                 assert_string_equal(diag.text, "the text takes more memory than a call may have");
@@ -161,7 +161,7 @@ static void test_type_without_a_table_is_unimplemented(void **state)
     ProtobufCMessageDescriptor stranger = json__test__v1__everything__descriptor;
     stranger.name = "stranger.Message";
     ProtobufCMessage *message = NULL;
-    assert_status(json_parse(&stranger, "{}", 2, &test_arena, &message, NULL), STATUS_UNIMPLEMENTED);
+    assert_status(json_parse(&stranger, "{}", 2, NULL, &test_arena, &message, NULL), STATUS_UNIMPLEMENTED);
     ProtobufCMessage instance = {.descriptor = &stranger};
     struct json_text text;
     assert_status(json_print(&instance, NULL, &test_arena, &text), STATUS_UNIMPLEMENTED);

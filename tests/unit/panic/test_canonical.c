@@ -29,7 +29,7 @@ static int tear_down(void **state)
 static struct content content_of(struct arena *arena, const Panic__V1__CreatePanicRequest *request)
 {
     struct content content;
-    assert_ok(content_from_request(request, arena, &content, NULL));
+    assert_ok(content_from_request(request, NULL, 0, arena, &content, NULL));
     return content;
 }
 

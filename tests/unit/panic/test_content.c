@@ -45,7 +45,8 @@ static int tear_down(void **state)
 
 static enum status judge(struct fixture *fixture)
 {
-    return content_from_request(&fixture->request, &fixture->arena, &fixture->content, &fixture->diag);
+    return content_from_request(&fixture->request, NULL, 0, &fixture->arena, &fixture->content,
+                                &fixture->diag);
 }
 
 static void assert_starts_with(const char *text, const char *start)
@@ -343,6 +344,44 @@ static void test_metadata_with_a_number_that_is_none_is_left_out(void **state)
     }
 }
 
+/* ---- what was left out before ---- */
+
+static enum status judge_without(struct fixture *fixture, const char *const *left_out, size_t n)
+{
+    return content_from_request(&fixture->request, left_out, n, &fixture->arena, &fixture->content,
+                                &fixture->diag);
+}
+
+static void test_what_was_left_out_before_gets_its_warning(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *const left_out[] = {"metadata: messages are nested deeper than 16", "location: too much"};
+    fixture->request.mode = (Panic__V1__PanicMode)77;
+    assert_ok(judge_without(fixture, left_out, 2));
+    assert_int_equal(fixture->content.n_warnings, 3);
+    assert_string_equal(fixture->content.warnings[0],
+                        "metadata: messages are nested deeper than 16; left out");
+    assert_string_equal(fixture->content.warnings[1], "location: too much; left out");
+    assert_starts_with(fixture->content.warnings[2], "mode: ");
+}
+
+static void test_a_strict_request_is_refused_for_what_was_left_out_before(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *const left_out[] = {"metadata: messages are nested deeper than 16"};
+    fixture->request.strict = true;
+    assert_status(judge_without(fixture, left_out, 1), STATUS_INVALID_ARGUMENT);
+    assert_string_equal(fixture->diag.text, "metadata: messages are nested deeper than 16");
+}
+
+static void test_what_was_left_out_before_is_not_content(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *const left_out[] = {"metadata: messages are nested deeper than 16"};
+    assert_ok(judge_without(fixture, left_out, 1));
+    assert_int_equal(fixture->content.packed.length, 0);
+}
+
 /* ---- together ---- */
 
 static void test_every_warning_at_once_has_room(void **state)
@@ -400,7 +439,7 @@ static void test_an_arena_that_ends_anywhere_is_a_status(void **state)
         fixture->place.accuracy_m = NAN;
         fixture->request.location = &fixture->place;
         fixture->request.metadata = rich_metadata(&fixture->arena);
-        status = content_from_request(&fixture->request, &arena, &fixture->content, NULL);
+        status = content_from_request(&fixture->request, NULL, 0, &arena, &fixture->content, NULL);
         if (status != STATUS_OK) {
             assert_status(status, STATUS_RESOURCE_EXHAUSTED);
             failures++;
@@ -437,6 +476,9 @@ int main(void)
         TEST(test_metadata_is_kept_up_to_its_bound),
         TEST(test_metadata_that_is_too_large_is_left_out),
         TEST(test_metadata_with_a_number_that_is_none_is_left_out),
+        TEST(test_what_was_left_out_before_gets_its_warning),
+        TEST(test_a_strict_request_is_refused_for_what_was_left_out_before),
+        TEST(test_what_was_left_out_before_is_not_content),
         TEST(test_every_warning_at_once_has_room),
         TEST(test_id_and_strict_are_not_content),
         TEST(test_an_arena_that_ends_anywhere_is_a_status),

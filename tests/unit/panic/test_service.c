@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "unit/rpc/wire.h"
+
 /* Starts a create and returns when its commit is held back. */
 static struct local_call *create_held(struct rig *rig, unsigned n)
 {
@@ -339,6 +341,58 @@ static void test_a_strict_request_is_refused_and_not_stored(void **state)
     assert_status(rig_get_status(rig, 1), STATUS_NOT_FOUND);
 }
 
+/* A create with id number n whose metadata is seven lists in one another, which is one too many. */
+static struct local_call *start_too_deep(struct rig *rig, unsigned n, bool strict)
+{
+    static struct wire wire;
+    wire.length = 0;
+    for (unsigned i = 0; i < 7; i++) {
+        wire_wrap(&wire, 1);
+        wire_wrap(&wire, 6);
+    }
+    wire_wrap(&wire, 2);
+    wire_wrap(&wire, 1);
+    wire_wrap(&wire, 5);
+    wire_text(&wire, 1, rig_id(n));
+    wire_number(&wire, 8, strict);
+    return local_call_start_raw(rig->router, RIG_TENANT, "/panic.v1.PanicService/CreatePanic", wire.data,
+                                wire.length, RPC_ARENA_MAX, 0);
+}
+
+static void test_a_create_that_is_too_deep_is_stored_without_its_metadata(void **state)
+{
+    struct rig *rig = *state;
+    struct local_call *create = start_too_deep(rig, 1, false);
+    assert_ok(local_call_wait(create));
+    const Panic__V1__CreatePanicResponse *response =
+        (const Panic__V1__CreatePanicResponse *)local_call_response(create);
+    assert_int_equal(response->n_warnings, 1);
+    assert_string_equal(response->warnings[0], "metadata: messages are nested deeper than 16; left out");
+    local_call_free(create);
+    struct local_call *get = rig_get(rig, 1);
+    assert_null(rig_panic_of(get)->metadata);
+    local_call_free(get);
+}
+
+static void test_a_repeat_that_is_too_deep_gets_the_stored_panic(void **state)
+{
+    struct rig *rig = *state;
+    assert_ok(rig_end(start_too_deep(rig, 1, false)));
+    struct local_call *repeat = start_too_deep(rig, 1, false);
+    assert_true(is_replayed(repeat));
+    local_call_free(repeat);
+}
+
+static void test_a_strict_create_that_is_too_deep_is_refused_and_not_stored(void **state)
+{
+    struct rig *rig = *state;
+    struct local_call *create = start_too_deep(rig, 1, true);
+    assert_status(local_call_wait(create), STATUS_INVALID_ARGUMENT);
+    assert_string_equal(local_call_message(create), "metadata: messages are nested deeper than 16");
+    local_call_free(create);
+    assert_status(rig_get_status(rig, 1), STATUS_NOT_FOUND);
+}
+
 static void test_0_0_comes_back_as_a_place(void **state)
 {
     struct rig *rig = *state;
@@ -376,6 +430,9 @@ int main(void)
         TEST_BOTH(test_another_tenants_placeholder_is_not_seen),
         TEST(test_what_is_left_out_is_named_in_the_answer),
         TEST(test_a_strict_request_is_refused_and_not_stored),
+        TEST(test_a_create_that_is_too_deep_is_stored_without_its_metadata),
+        TEST(test_a_repeat_that_is_too_deep_gets_the_stored_panic),
+        TEST(test_a_strict_create_that_is_too_deep_is_refused_and_not_stored),
         TEST_BOTH(test_0_0_comes_back_as_a_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include "panic/v1/panic_service.pb-c.h"
 #include "rpc/health.h"
 #include "rpc/router.h"
+#include "unit/rpc/wire.h"
 
 #define GET "/panic.v1.PanicService/GetPanic"
 #define CREATE "/panic.v1.PanicService/CreatePanic"
@@ -19,6 +20,9 @@ struct fixture {
     struct rpc_call call;
     unsigned handled;
     char id[64];
+    /* Of the create that was handled last. */
+    char left_out[128];
+    bool has_metadata;
     /* What the transport was given. */
     unsigned finished;
     enum status status;
@@ -55,13 +59,21 @@ static void handle_create(void *ctx, struct rpc_call *call)
 {
     struct fixture *f = ctx;
     f->handled++;
+    f->left_out[0] = 0;
+    for (size_t i = 0; i < call->n_left_out; i++) {
+        size_t used = strlen(f->left_out);
+        snprintf(f->left_out + used, sizeof(f->left_out) - used, "%s|", call->left_out[i]);
+    }
+    f->has_metadata = ((const Panic__V1__CreatePanicRequest *)call->request)->metadata != NULL;
     Panic__V1__CreatePanicResponse response = PANIC__V1__CREATE_PANIC_RESPONSE__INIT;
     rpc_call_reply(call, &response.base);
 }
 
+static const char *const optional[] = {"metadata", "location", NULL};
+
 static const struct rpc_binding bindings[] = {
     {.method = "GetPanic", .handler = handle_get, .read_only = true},
-    {.method = "CreatePanic", .handler = handle_create},
+    {.method = "CreatePanic", .handler = handle_create, .optional = optional},
 };
 
 static int set_up(void **state)
@@ -162,6 +174,109 @@ static void test_bad_payload_is_refused_with_the_path_of_its_field(void **state)
     assert_status(f->status, STATUS_INVALID_ARGUMENT);
     assert_string_equal(f->message, "metadata.fields.key: text is not valid UTF-8 or holds NUL");
     assert_null(f->call.request);
+}
+
+/* ---- optional parts ---- */
+
+/* `levels` lists in one another, as metadata. */
+static void put_metadata(struct wire *wire, unsigned levels)
+{
+    wire->length = 0;
+    for (unsigned i = 0; i < levels; i++) {
+        wire_wrap(wire, 1);
+        wire_wrap(wire, 6);
+    }
+    wire_wrap(wire, 2);
+    wire_wrap(wire, 1);
+    wire_wrap(wire, 5);
+}
+
+static void test_handler_is_told_what_was_left_out(void **state)
+{
+    struct fixture *f = *state;
+    static struct wire wire;
+    put_metadata(&wire, 7);
+    rpc_router_dispatch(find(f, CREATE), &f->call, wire.data, wire.length);
+    assert_int_equal(f->handled, 1);
+    assert_status(f->status, STATUS_OK);
+    assert_false(f->has_metadata);
+    assert_string_equal(f->left_out, "metadata: messages are nested deeper than 16|");
+}
+
+static void test_handler_gets_all_that_is_within_the_limits(void **state)
+{
+    struct fixture *f = *state;
+    static struct wire wire;
+    put_metadata(&wire, 6);
+    rpc_router_dispatch(find(f, CREATE), &f->call, wire.data, wire.length);
+    assert_int_equal(f->handled, 1);
+    assert_true(f->has_metadata);
+    assert_string_equal(f->left_out, "");
+}
+
+static void test_a_request_that_is_left_out_of_needs_memory_or_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    static struct wire wire;
+    put_metadata(&wire, 7);
+    for (size_t used_max = 0; f->handled == 0; used_max++) {
+        assert_true(used_max < 4096);
+        arena_init(&f->call.arena, NULL, 0, used_max);
+        rpc_router_dispatch(find(f, CREATE), &f->call, wire.data, wire.length);
+        assert_status(f->status, f->handled == 0 ? STATUS_RESOURCE_EXHAUSTED : STATUS_OK);
+        arena_reset(&f->call.arena);
+    }
+    assert_string_equal(f->left_out, "metadata: messages are nested deeper than 16|");
+}
+
+/* A request that was decoded by its transport, and would be scanned as `wire` has it. */
+static enum status scan_decoded(struct fixture *f, const struct wire *wire,
+                                Panic__V1__CreatePanicRequest *request, struct diag *diag)
+{
+    static Google__Protobuf__Struct metadata;
+    static Panic__V1__Location location;
+    panic__v1__create_panic_request__init(request);
+    google__protobuf__struct__init(&metadata);
+    panic__v1__location__init(&location);
+    request->metadata = &metadata;
+    request->location = &location;
+    return rpc_router_scan(find(f, CREATE), &f->call, &request->base, wire->data, wire->length, diag);
+}
+
+static void test_what_is_left_out_is_taken_out_of_a_decoded_request(void **state)
+{
+    struct fixture *f = *state;
+    static struct wire wire;
+    Panic__V1__CreatePanicRequest request;
+    put_metadata(&wire, 7);
+    wire_bytes(&wire, 4, "", 0);
+    assert_ok(scan_decoded(f, &wire, &request, NULL));
+    assert_null(request.metadata);
+    assert_non_null(request.location);
+    assert_int_equal(f->call.n_left_out, 1);
+    assert_string_equal(f->call.left_out[0], "metadata: messages are nested deeper than 16");
+}
+
+static void test_a_decoded_request_is_refused_or_shortened_when_it_is_too_long(void **state)
+{
+    struct fixture *f = *state;
+    static struct wire wire;
+    static uint8_t bytes[RPC_MESSAGE_MAX];
+    Panic__V1__CreatePanicRequest request;
+    struct diag diag;
+    wire.length = 0;
+    wire_bytes(&wire, 99, bytes, RPC_MESSAGE_MAX - 5 - 7);
+    wire_bytes(&wire, 5, "\x0A\x03\x0A\x01x", 5);
+    assert_int_equal(wire.length, RPC_MESSAGE_MAX);
+    assert_ok(scan_decoded(f, &wire, &request, &diag));
+    assert_int_equal(f->call.n_left_out, 0);
+    wire_number(&wire, 7, 1);
+    assert_ok(scan_decoded(f, &wire, &request, &diag));
+    assert_null(request.metadata);
+    assert_string_equal(f->call.left_out[0], "metadata: makes the message too long");
+    wire_bytes(&wire, 99, bytes, 10);
+    assert_status(scan_decoded(f, &wire, &request, &diag), STATUS_INVALID_ARGUMENT);
+    assert_string_equal(diag.text, "message: is longer than 65536 bytes");
 }
 
 static void test_method_without_binding_is_unimplemented(void **state)
@@ -323,6 +438,11 @@ int main(void)
         TEST(test_dispatch_decodes_and_calls_the_handler),
         TEST(test_dispatch_takes_an_empty_payload),
         TEST(test_bad_payload_is_refused_with_the_path_of_its_field),
+        TEST(test_handler_is_told_what_was_left_out),
+        TEST(test_handler_gets_all_that_is_within_the_limits),
+        TEST(test_a_request_that_is_left_out_of_needs_memory_or_is_refused),
+        TEST(test_what_is_left_out_is_taken_out_of_a_decoded_request),
+        TEST(test_a_decoded_request_is_refused_or_shortened_when_it_is_too_long),
         TEST(test_method_without_binding_is_unimplemented),
         TEST(test_a_read_whose_caller_has_gone_is_dropped),
         TEST(test_a_write_is_never_dropped_for_its_deadline),

@@ -12,6 +12,7 @@
 #include "rpc/alloc.h"
 #include "rpc/call.h"
 #include "rpc/v1/rpc.pb-c.h"
+#include "unit/rpc/mutation.h"
 #include "unit/rpc/wire.h"
 
 #define CREATE (&panic__v1__create_panic_request__descriptor)
@@ -176,7 +177,7 @@ static enum status scan(const ProtobufCMessageDescriptor *descriptor, const void
                         struct diag *diag)
 {
     uint8_t *copy = exact_copy(bytes, length);
-    enum status status = scan_message(descriptor, copy, length, NULL, diag);
+    enum status status = scan_message(descriptor, copy, length, NULL, NULL, diag);
     free(copy);
     return status;
 }
@@ -257,23 +258,13 @@ static void test_unusual_but_valid_bytes_pass_and_unpack(void **state)
     }
 }
 
-/* Puts what is in `wire` into field `number` of an outer message. */
-static void wrap(struct wire *wire, uint32_t number)
-{
-    static struct wire inner;
-    inner.length = 0;
-    wire_raw(&inner, wire->data, wire->length);
-    wire->length = 0;
-    wire_bytes(wire, number, inner.data, inner.length);
-}
-
 /* A Value holding lists in lists: each level is two messages deep. */
 static void nest_lists(struct wire *wire, unsigned levels)
 {
     wire->length = 0;
     for (unsigned i = 0; i < levels; i++) {
-        wrap(wire, 1);
-        wrap(wire, VALUE_LIST);
+        wire_wrap(wire, 1);
+        wire_wrap(wire, VALUE_LIST);
     }
 }
 
@@ -284,10 +275,12 @@ static void test_depth_is_bounded_to_the_level(void **state)
     struct scan_limits limits = {.depth_max = 5, .elements_max = 100};
     struct diag diag;
     nest_lists(&wire, 2);
-    assert_ok(scan_message(&google__protobuf__value__descriptor, wire.data, wire.length, &limits, &diag));
+    assert_ok(
+        scan_message(&google__protobuf__value__descriptor, wire.data, wire.length, &limits, NULL, &diag));
     limits.depth_max = 4;
-    assert_status(scan_message(&google__protobuf__value__descriptor, wire.data, wire.length, &limits, &diag),
-                  STATUS_INVALID_ARGUMENT);
+    assert_status(
+        scan_message(&google__protobuf__value__descriptor, wire.data, wire.length, &limits, NULL, &diag),
+        STATUS_INVALID_ARGUMENT);
     assert_string_equal(diag.text, "list_value.values.list_value.values: messages are nested deeper than 4");
 }
 
@@ -311,10 +304,10 @@ static void test_elements_are_bounded_to_the_one(void **state)
     for (unsigned i = 0; i < scan_limits_default.elements_max; i++) {
         wire_number(&wire, 99, 1);
     }
-    assert_ok(scan_message(CREATE, wire.data, wire.length, NULL, NULL));
+    assert_ok(scan_message(CREATE, wire.data, wire.length, NULL, NULL, NULL));
     wire_number(&wire, 99, 1);
     struct diag diag;
-    assert_status(scan_message(CREATE, wire.data, wire.length, NULL, &diag), STATUS_INVALID_ARGUMENT);
+    assert_status(scan_message(CREATE, wire.data, wire.length, NULL, NULL, &diag), STATUS_INVALID_ARGUMENT);
     assert_string_equal(diag.text, "field 99: more than 4096 fields and elements");
 }
 
@@ -328,14 +321,16 @@ static void test_packed_elements_count(void **state)
     wire.length = 0;
     wire_bytes(&wire, 3, doubles, sizeof(doubles));
     wire_number(&wire, 4, 1);
-    assert_status(scan_message(NUMBERS, wire.data, wire.length, &limits, NULL), STATUS_INVALID_ARGUMENT);
+    assert_status(scan_message(NUMBERS, wire.data, wire.length, &limits, NULL, NULL),
+                  STATUS_INVALID_ARGUMENT);
     limits.elements_max = 7;
-    assert_ok(scan_message(NUMBERS, wire.data, wire.length, &limits, NULL));
+    assert_ok(scan_message(NUMBERS, wire.data, wire.length, &limits, NULL, NULL));
     wire_bytes(&wire, 1, ints, sizeof(ints));
     limits.elements_max = 12;
-    assert_status(scan_message(NUMBERS, wire.data, wire.length, &limits, NULL), STATUS_INVALID_ARGUMENT);
+    assert_status(scan_message(NUMBERS, wire.data, wire.length, &limits, NULL, NULL),
+                  STATUS_INVALID_ARGUMENT);
     limits.elements_max = 13;
-    assert_ok(scan_message(NUMBERS, wire.data, wire.length, &limits, NULL));
+    assert_ok(scan_message(NUMBERS, wire.data, wire.length, &limits, NULL, NULL));
 }
 
 /* The dearest request per byte: entries of a map, and fields that nobody knows. */
@@ -347,35 +342,26 @@ static void test_most_expensive_request_fits_a_call(void **state)
     for (unsigned i = 0; i < scan_limits_default.elements_max - 1; i++) {
         wire_bytes(&wire, STRUCT_FIELDS, "", 0);
     }
-    wrap(&wire, CREATE_METADATA);
-    assert_ok(scan_message(CREATE, wire.data, wire.length, NULL, NULL));
+    wire_wrap(&wire, CREATE_METADATA);
+    assert_ok(scan_message(CREATE, wire.data, wire.length, NULL, NULL, NULL));
     assert_true(unpacks(CREATE, wire.data, wire.length, RPC_ARENA_MAX));
     wire.length = 0;
     for (unsigned i = 0; i < scan_limits_default.elements_max; i++) {
         wire_bytes(&wire, 99, "0123456789abcd", 14);
     }
-    assert_ok(scan_message(CREATE, wire.data, wire.length, NULL, NULL));
+    assert_ok(scan_message(CREATE, wire.data, wire.length, NULL, NULL, NULL));
     assert_true(unpacks(CREATE, wire.data, wire.length, RPC_ARENA_MAX));
-}
-
-/* xorshift64*, so that a failure can be repeated. */
-static uint64_t next_random(uint64_t *state)
-{
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    return *state * UINT64_C(2685821657736338717);
 }
 
 static void make_valid_create(struct wire *wire)
 {
     wire->length = 0;
     wire_text(wire, VALUE_STRING, "t\xC3\xBCr 5");
-    wrap(wire, ENTRY_VALUE);
+    wire_wrap(wire, ENTRY_VALUE);
     wire_text(wire, ENTRY_KEY, "door");
-    wrap(wire, STRUCT_FIELDS);
+    wire_wrap(wire, STRUCT_FIELDS);
     wire_bytes(wire, STRUCT_FIELDS, "\x0A\x01l\x12\x0C\x32\x0A\x0A\x02\x20\x01\x0A\x04\x1A\x02hi", 17);
-    wrap(wire, CREATE_METADATA);
+    wire_wrap(wire, CREATE_METADATA);
     wire_text(wire, CREATE_ID, "0190a5c1-7b5e-7000-8000-000000000001");
     wire_bytes(wire, CREATE_LOCATION, "\x09\x11\x12\x13\x14\x15\x16\x17\x18\x2A\x04\x08\x01\x10\x02", 15);
     wire_number(wire, CREATE_MODE, 1);
@@ -398,44 +384,10 @@ static void make_valid_envelope(struct wire *wire)
     wire->length = 0;
     wire_text(wire, 1, "traceparent");
     wire_text(wire, 2, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-    wrap(wire, 4);
+    wire_wrap(wire, 4);
     wire_text(wire, 1, "/panic.v1.PanicService/CreatePanic");
     wire_bytes(wire, 2, "\x0A\x01x", 3);
     wire_number(wire, 3, 5000);
-}
-
-/* Changes, inserts, removes, doubles or cuts a few bytes. */
-static void mutate(struct wire *wire, uint64_t *random)
-{
-    for (uint64_t n = 1 + next_random(random) % 4; n > 0; n--) {
-        size_t at = wire->length > 0 ? next_random(random) % wire->length : 0;
-        uint8_t byte = (uint8_t)next_random(random);
-        size_t left = wire->length - at;
-        switch (next_random(random) % 6) {
-        case 0:
-            wire->data[at] = byte;
-            break;
-        case 1:
-            wire->data[at] ^= (uint8_t)(1U << byte % 8);
-            break;
-        case 2:
-            memmove(wire->data + at + 1, wire->data + at, left);
-            wire->data[at] = byte;
-            wire->length++;
-            break;
-        case 3:
-            if (left > 0) {
-                memmove(wire->data + at, wire->data + at + 1, left - 1);
-                wire->length--;
-            }
-            break;
-        case 4:
-            wire_raw(wire, wire->data + at, left < 64 ? left : 64);
-            break;
-        default:
-            wire->length = byte % 8 == 0 ? at : wire->length;
-        }
-    }
 }
 
 static unsigned run_mutations(const ProtobufCMessageDescriptor *descriptor, void (*make_valid)(struct wire *),
@@ -448,9 +400,9 @@ static unsigned run_mutations(const ProtobufCMessageDescriptor *descriptor, void
     for (unsigned i = 0; i < cases; i++) {
         wire.length = 0;
         wire_raw(&wire, valid.data, valid.length);
-        mutate(&wire, &seed);
+        mutation_apply(&wire, &seed);
         uint8_t *copy = exact_copy(wire.data, wire.length);
-        if (scan_message(descriptor, copy, wire.length, NULL, NULL) == STATUS_OK) {
+        if (scan_message(descriptor, copy, wire.length, NULL, NULL, NULL) == STATUS_OK) {
             passed++;
             if (!unpacks(descriptor, copy, wire.length, RPC_ARENA_MAX)) {
                 fail_msg("%s: case %u passes the scan and does not unpack", descriptor->name, i);

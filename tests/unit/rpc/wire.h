@@ -51,6 +51,16 @@ static inline void wire_text(struct wire *wire, uint32_t number, const char *tex
     wire_bytes(wire, number, text, strlen(text));
 }
 
+/* Puts all that is in `wire` into field `number` of an outer message. */
+static inline void wire_wrap(struct wire *wire, uint32_t number)
+{
+    static struct wire inner;
+    inner.length = 0;
+    wire_raw(&inner, wire->data, wire->length);
+    wire->length = 0;
+    wire_bytes(wire, number, inner.data, inner.length);
+}
+
 static inline void wire_number(struct wire *wire, uint32_t number, uint64_t value)
 {
     wire_tag(wire, number, WIRE_VARINT);
