@@ -19,6 +19,7 @@
  */
 #include "json/prepare.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -46,6 +47,7 @@ struct walk {
     const char *at;
     const char *end;
     unsigned depth;
+    /* The outermost value is an object. */
     bool is_in_object;
     /* Not NULL: members that are too much are tokens. */
     const struct json_optional *optional;
@@ -112,7 +114,8 @@ static bool is_key_or_value(const struct token *token)
     return token->kind == TOKEN_OPEN || token->kind == TOKEN_PLAIN || token->kind == TOKEN_NUMBER;
 }
 
-/* The brackets that are open, a bit for each: is it that of an array? */
+/* The brackets that are open, a bit for each: is it that of an array? Bytes are set with their first bit, as
+ * there may be thousands of members, and clearing it all for each would cost more than they do. */
 struct brackets {
     uint8_t arrays[MEMBER_DEPTH_MAX / 8];
     unsigned depth;
@@ -125,10 +128,12 @@ static bool take_bracket(struct brackets *brackets, const struct token *token)
     if (token->kind == TOKEN_OPEN && brackets->depth < MEMBER_DEPTH_MAX) {
         uint8_t *bits = &brackets->arrays[brackets->depth / 8];
         unsigned shift = brackets->depth++ % 8;
-        *bits = (uint8_t)((*bits & ~(1U << shift)) | (unsigned)is_array << shift);
+        unsigned below = shift == 0 ? 0 : *bits & ((1U << shift) - 1);
+        *bits = (uint8_t)(below | (unsigned)is_array << shift);
         return true;
     }
     if (token->kind == TOKEN_CLOSE) {
+        assert(brackets->depth > 0);
         brackets->depth--;
         return (brackets->arrays[brackets->depth / 8] >> brackets->depth % 8 & 1) == is_array;
     }
@@ -139,7 +144,8 @@ static bool take_bracket(struct brackets *brackets, const struct token *token)
  * end. */
 static struct token whole_member(struct token open, const char *end, size_t values_max)
 {
-    struct brackets brackets = {.depth = 0};
+    struct brackets brackets;
+    brackets.depth = 0;
     struct token member = {.kind = TOKEN_MEMBER, .start = open.start};
     const char *at = open.start;
     size_t values = 0;

@@ -214,6 +214,17 @@ static void test_handler_gets_all_that_is_within_the_limits(void **state)
     assert_string_equal(f->left_out, "");
 }
 
+static void test_what_was_left_out_of_one_request_is_not_told_with_the_next(void **state)
+{
+    struct fixture *f = *state;
+    static struct wire wire;
+    put_metadata(&wire, 7);
+    rpc_router_dispatch(find(f, CREATE), &f->call, wire.data, wire.length);
+    assert_string_not_equal(f->left_out, "");
+    rpc_router_dispatch(find(f, CREATE), &f->call, NULL, 0);
+    assert_string_equal(f->left_out, "");
+}
+
 static void test_a_request_that_is_left_out_of_needs_memory_or_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -440,6 +451,7 @@ int main(void)
         TEST(test_bad_payload_is_refused_with_the_path_of_its_field),
         TEST(test_handler_is_told_what_was_left_out),
         TEST(test_handler_gets_all_that_is_within_the_limits),
+        TEST(test_what_was_left_out_of_one_request_is_not_told_with_the_next),
         TEST(test_a_request_that_is_left_out_of_needs_memory_or_is_refused),
         TEST(test_what_is_left_out_is_taken_out_of_a_decoded_request),
         TEST(test_a_decoded_request_is_refused_or_shortened_when_it_is_too_long),

@@ -150,6 +150,20 @@ static void test_field_that_is_not_optional_is_refused(void **state)
     assert_string_equal(diag.text, "metadata.fields: more than 4096 fields and elements");
 }
 
+/* Nobody has a bit. */
+static void test_numbers_above_63_are_no_parts(void **state)
+{
+    (void)state;
+    struct scan_parts parts;
+    struct wire *wire = empty();
+    for (unsigned i = 0; i < 10; i++) {
+        wire_bytes(wire, 64 + CREATE_METADATA, "", 0);
+        wire_number(wire, 64 + CREATE_LOCATION, i);
+    }
+    assert_ok(scan_with(&limits, wire, &parts, NULL));
+    assert_int_equal(parts.n, 0);
+}
+
 /* Metadata has the number of a fix's time in a place. */
 static void test_only_fields_of_the_outermost_message_are_parts(void **state)
 {
@@ -233,6 +247,7 @@ int main(void)
         cmocka_unit_test(test_part_that_is_wrong_before_it_is_too_deep_is_refused),
         cmocka_unit_test(test_nothing_is_looked_at_behind_the_place_that_is_too_deep),
         cmocka_unit_test(test_field_that_is_not_optional_is_refused),
+        cmocka_unit_test(test_numbers_above_63_are_no_parts),
         cmocka_unit_test(test_only_fields_of_the_outermost_message_are_parts),
         cmocka_unit_test(test_whatever_is_left_is_within_the_limits_and_unpacks),
     };
