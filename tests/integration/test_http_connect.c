@@ -195,7 +195,8 @@ static void test_bad_messages_name_the_field(void **state)
     expect_error(&answer, 400, "invalid_argument", "ident");
     post("GetPanic", PROTO_TYPE, "\n\xFFxxx", &answer);
     expect_error(&answer, 400, "invalid_argument", "");
-    post("CreatePanic", HTTP_JSON_TYPE, "{\"strict\":true,\"metadata\":{\"a\":[[[[[[[[[[1]]]]]]]]]]}}", &answer);
+    post("CreatePanic", HTTP_JSON_TYPE, "{\"strict\":true,\"metadata\":{\"a\":[[[[[[[[[[1]]]]]]]]]]}}",
+         &answer);
     expect_error(&answer, 400, "invalid_argument", "metadata");
 }
 

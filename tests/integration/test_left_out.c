@@ -18,7 +18,6 @@
 #include "unit/rpc/wire.h"
 
 #define CREATE "/panic.v1.PanicService/CreatePanic"
-#define JSON_TYPE "Content-Type: application/json\r\n"
 #define REQUEST_ID 9
 #define PLACE "\"location\":{\"lat\":-33.9,\"lng\":18.4}"
 #define DEEP_WARNING "metadata: messages are nested deeper than 16; left out"
@@ -185,16 +184,6 @@ static const char *reason_of(const char *warning)
     return reason;
 }
 
-static json_t *take_json(struct http_answer *answer, int status)
-{
-    if (answer->status != status) {
-        fail_msg("expected %d, got %s%s", status, answer->head, answer->body);
-    }
-    json_t *json = http_json(answer);
-    http_answer_free(answer);
-    return json;
-}
-
 static void expect_warning(const json_t *json, const char *warning)
 {
     const json_t *warnings = json_object_get(json, "warnings");
@@ -229,15 +218,15 @@ static void expect_taken_in(const char *edge, const struct json_case *c)
     struct http_answer answer;
     char target[80];
     char *body = json_request(c->metadata, "");
-    http_call(edge, "POST", "/panic", JSON_TYPE, body, &answer);
-    json_t *json = take_json(&answer, 202);
+    http_call(edge, "POST", "/panic", HTTP_JSON_TYPE, body, &answer);
+    json_t *json = http_take_json(&answer, 202);
     expect_warning(json, c->warning);
     assert_true(json_is_object(json_object_get(json, "location")));
     assert_int_equal(json_object_size(json_object_get(json, "metadata")), 0);
     snprintf(target, sizeof(target), "/panic/%s", json_string_value(json_object_get(json, "id")));
     json_decref(json);
     http_call(edge, "GET", target, "", NULL, &answer);
-    json = take_json(&answer, 200);
+    json = http_take_json(&answer, 200);
     assert_true(json_is_object(json_object_get(json, "location")));
     assert_int_equal(json_object_size(json_object_get(json, "metadata")), 0);
     json_decref(json);
@@ -263,7 +252,7 @@ static void test_a_strict_panic_in_json_is_refused(void **state)
     for (size_t i = 0; i < 2 * JSON_CASES; i++) {
         struct http_answer answer;
         char *body = json_request(cases[i / 2].metadata, ",\"strict\":true");
-        http_call(edges[i % 2], "POST", "/panic", JSON_TYPE, body, &answer);
+        http_call(edges[i % 2], "POST", "/panic", HTTP_JSON_TYPE, body, &answer);
         http_expect(&answer, 400, "error", reason_of(cases[i / 2].warning));
         free(body);
     }
@@ -278,12 +267,12 @@ static void test_its_repeat_is_the_same_panic(void **state)
         char *metadata = deep_json(40);
         char *body = json_request(metadata, "");
         char headers[128];
-        snprintf(headers, sizeof(headers), JSON_TYPE "Idempotency-Key: left-out-%zu\r\n", i);
+        snprintf(headers, sizeof(headers), HTTP_JSON_TYPE "Idempotency-Key: left-out-%zu\r\n", i);
         http_call(edges[i], "POST", "/panic", headers, body, &answer);
-        json_t *first = take_json(&answer, 202);
+        json_t *first = http_take_json(&answer, 202);
         http_call(edges[1 - i], "POST", "/panic", headers, body, &answer);
         assert_string_equal(http_header(&answer, "Idempotent-Replayed"), "true");
-        json_t *second = take_json(&answer, 202);
+        json_t *second = http_take_json(&answer, 202);
         assert_true(json_equal(json_object_get(first, "id"), json_object_get(second, "id")));
         assert_true(json_equal(json_object_get(first, "warnings"), json_object_get(second, "warnings")));
         json_decref(first);
@@ -301,8 +290,8 @@ static void test_other_warnings_come_along(void **state)
         struct http_answer answer;
         char *metadata = deep_json(7);
         char *body = repeated("{\"location\":{\"lat\":91},\"metadata\":", metadata, 1, "}");
-        http_call(edges[i], "POST", "/panic", JSON_TYPE, body, &answer);
-        json_t *json = take_json(&answer, 202);
+        http_call(edges[i], "POST", "/panic", HTTP_JSON_TYPE, body, &answer);
+        json_t *json = http_take_json(&answer, 202);
         const json_t *warnings = json_object_get(json, "warnings");
         assert_int_equal(json_array_size(warnings), 2);
         assert_string_equal(json_string_value(json_array_get(warnings, 0)), DEEP_WARNING);
@@ -319,9 +308,9 @@ static void test_text_that_is_not_json_stays_refused(void **state)
     struct http_answer answer;
     char *open = repeated("{\"metadata\":", "[", 40, "");
     char *mixed = repeated(open, "]", 39, "}}");
-    http_call(edges[0], "POST", "/panic", JSON_TYPE, open, &answer);
+    http_call(edges[0], "POST", "/panic", HTTP_JSON_TYPE, open, &answer);
     http_expect(&answer, 400, "error", "nested deeper than 32");
-    http_call(edges[0], "POST", "/panic", JSON_TYPE, mixed, &answer);
+    http_call(edges[0], "POST", "/panic", HTTP_JSON_TYPE, mixed, &answer);
     http_expect(&answer, 400, "error", "nested deeper than 32");
     free(open);
     free(mixed);
@@ -338,8 +327,8 @@ static void test_a_connect_call_in_json_is_taken_in_or_refused_when_strict(void 
         const struct json_case *c = &cases[i / 2];
         struct http_answer answer;
         char *body = json_request(c->metadata, "");
-        http_call(edges[i % 2], "POST", CREATE, JSON_TYPE, body, &answer);
-        json_t *json = take_json(&answer, 200);
+        http_call(edges[i % 2], "POST", CREATE, HTTP_JSON_TYPE, body, &answer);
+        json_t *json = http_take_json(&answer, 200);
         expect_warning(json, c->warning);
         const json_t *panic = json_object_get(json, "panic");
         assert_non_null(json_object_get(panic, "location"));
@@ -347,7 +336,7 @@ static void test_a_connect_call_in_json_is_taken_in_or_refused_when_strict(void 
         json_decref(json);
         free(body);
         body = json_request(c->metadata, ",\"strict\":true");
-        http_call(edges[i % 2], "POST", CREATE, JSON_TYPE, body, &answer);
+        http_call(edges[i % 2], "POST", CREATE, HTTP_JSON_TYPE, body, &answer);
         http_expect(&answer, 400, "message", reason_of(c->warning));
         free(body);
     }
