@@ -324,7 +324,7 @@ static enum status end_part(struct scan *scan, const uint8_t *end, enum status s
 
 static bool is_optional(const struct level *level)
 {
-    return level->number < 64 && (level->optional >> level->number & 1) != 0;
+    return level->optional != 0 && level->number < 64 && (level->optional >> level->number & 1) != 0;
 }
 
 static enum status scan_fields(struct scan *scan, struct level *level, struct span span)
@@ -379,8 +379,9 @@ enum status scan_message(const ProtobufCMessageDescriptor *descriptor, const uin
         ret_parts->n_left_out = 0;
     }
     enum status status = scan_fields(&scan, &outermost, span);
-    if (status == STATUS_OK && scan.elements + scan.in_parts > scan.limits->elements_max) {
-        scan_settle(scan.parts, scan.elements + scan.in_parts, scan.limits->elements_max);
+    size_t elements = (size_t)scan.elements + scan.in_parts;
+    if (scan.in_parts > 0 && status == STATUS_OK && elements > scan.limits->elements_max) {
+        scan_settle(ret_parts, elements, scan.limits->elements_max);
     }
     return status;
 }
