@@ -1,5 +1,5 @@
 /*
- * The envelopes are written by hand, straight into a message of the right size: protobuf-c would want the
+ * Envelopes are written by hand, straight into a message of the right size: protobuf-c would want the
  * payload as bytes of its own first, which is one more copy and allocation for each call. Default values are
  * left out, as proto3 has it.
  */
@@ -64,6 +64,20 @@ nng_msg *envelope_request(const char *service, const char *method, const Protobu
     at = encode_number(at, REQUEST_TIMEOUT_MS, timeout_ms);
     assert(at == (uint8_t *)nng_msg_body(msg) + length);
     return msg;
+}
+
+bool envelope_take_headers(const Rpc__V1__Request *request, struct rpc_call *call)
+{
+    struct rpc_header *headers = arena_alloc(&call->arena, request->n_headers * sizeof(*headers));
+    if (headers == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < request->n_headers; i++) {
+        headers[i] = (struct rpc_header){request->headers[i]->name, request->headers[i]->value};
+    }
+    call->headers = headers;
+    call->n_headers = request->n_headers;
+    return true;
 }
 
 nng_msg *envelope_response(const struct rpc_call *call, const struct rpc_response *response)

@@ -39,7 +39,6 @@
 #include "rpc/listener.h"
 #include "rpc/nng_compat.h"
 #include "rpc/peers.h"
-#include "rpc/v1/rpc.pb-c.h"
 
 #define FIRST_BLOCK 8192
 #define DEFAULT_SEND_TIMEOUT_MS 2000
@@ -129,21 +128,6 @@ static void end_call(struct server_call *c)
     }
 }
 
-/* Takes over the headers of the envelope. False when the arena is full. */
-static bool take_headers(struct rpc_call *call, const Rpc__V1__Request *envelope)
-{
-    struct rpc_header *headers = arena_alloc(&call->arena, envelope->n_headers * sizeof(*headers));
-    if (headers == NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < envelope->n_headers; i++) {
-        headers[i] = (struct rpc_header){envelope->headers[i]->name, envelope->headers[i]->value};
-    }
-    call->headers = headers;
-    call->n_headers = envelope->n_headers;
-    return true;
-}
-
 static void dispatch(struct server_call *c, const Rpc__V1__Request *envelope)
 {
     struct rpc_call *call = &c->call;
@@ -156,7 +140,7 @@ static void dispatch(struct server_call *c, const Rpc__V1__Request *envelope)
     if (envelope->timeout_ms > 0) {
         call->deadline_us = call->start_us + (int64_t)envelope->timeout_ms * US_PER_MS;
     }
-    if (!take_headers(call, envelope)) {
+    if (!envelope_take_headers(envelope, call)) {
         rpc_call_fail(call, STATUS_RESOURCE_EXHAUSTED, "headers: need more memory than a call may use");
         return;
     }
