@@ -42,6 +42,22 @@ static inline struct cache *make_cache(size_t bytes_max)
     return cache;
 }
 
+/* Far more than a test puts in. */
+#define ROOMY (1U << 20)
+
+/* cmocka setup and teardown; *state is the cache. */
+static inline int roomy_set_up(void **state)
+{
+    *state = make_cache(ROOMY);
+    return 0;
+}
+
+static inline int roomy_tear_down(void **state)
+{
+    cache_free(*state);
+    return 0;
+}
+
 static inline bool put(struct cache *cache, const char *key, uint64_t version, const char *text)
 {
     return cache_put(cache, key, strlen(key), version, text, strlen(text));

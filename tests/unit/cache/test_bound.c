@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#define ROOMY (1U << 20)
 #define FIT 8
 
 /* What one entry with a key and a value of four bytes counts. */

@@ -34,19 +34,10 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size)
     return is_allowed() ? __real_aligned_alloc(alignment, size) : NULL;
 }
 
-#define ROOMY (1U << 20)
-
-static int set_up(void **state)
-{
-    *state = make_cache(ROOMY);
-    return 0;
-}
-
 static int tear_down(void **state)
 {
     allowed = UINT_MAX;
-    cache_free(*state);
-    return 0;
+    return roomy_tear_down(state);
 }
 
 static bool put_without_memory(struct cache *cache, const char *key, uint64_t version)
@@ -144,7 +135,7 @@ static void test_a_longer_settlement_without_memory_leaves_nothing(void **state)
 
 int main(void)
 {
-#define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define test(name) cmocka_unit_test_setup_teardown(name, roomy_set_up, tear_down)
     const struct CMUnitTest tests[] = {
         test(test_new_fails_cleanly_at_each_allocation),
         test(test_a_pin_without_memory_pins_nothing),

@@ -6,20 +6,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ROOMY (1U << 20)
-
-static int set_up(void **state)
-{
-    *state = make_cache(ROOMY);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    cache_free(*state);
-    return 0;
-}
-
 static void test_a_placeholder_is_readable_with_version_zero(void **state)
 {
     assert_ok(pin(*state, "a", "processing"));
@@ -340,7 +326,7 @@ static void test_an_unpin_without_a_pin_stops_the_process(void **state)
 
 int main(void)
 {
-#define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define test(name) cmocka_unit_test_setup_teardown(name, roomy_set_up, roomy_tear_down)
     const struct CMUnitTest tests[] = {
         test(test_a_placeholder_is_readable_with_version_zero),
         test(test_a_placeholder_goes_with_the_last_pin),

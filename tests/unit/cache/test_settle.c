@@ -1,20 +1,6 @@
 /* The end of a creation: its content comes in, and its pin goes, in one step. */
 #include "script.h"
 
-#define ROOMY (1U << 20)
-
-static int set_up(void **state)
-{
-    *state = make_cache(ROOMY);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    cache_free(*state);
-    return 0;
-}
-
 static void test_content_as_long_as_the_placeholder_takes_its_place(void **state)
 {
     assert_ok(pin(*state, "a", "processing"));
@@ -109,7 +95,7 @@ static void test_what_is_settled_may_be_evicted(void **state)
 
 int main(void)
 {
-#define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define test(name) cmocka_unit_test_setup_teardown(name, roomy_set_up, roomy_tear_down)
     const struct CMUnitTest tests[] = {
         test(test_content_as_long_as_the_placeholder_takes_its_place),
         test(test_longer_content_takes_its_place),

@@ -3,20 +3,6 @@
 
 #include <stdlib.h>
 
-#define ROOMY (1U << 20)
-
-static int set_up(void **state)
-{
-    *state = make_cache(ROOMY);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    cache_free(*state);
-    return 0;
-}
-
 static void test_new_refuses_shards_that_are_no_power_of_two(void **state)
 {
     (void)state;
@@ -289,7 +275,7 @@ static void test_stats_bytes_follow_the_size_of_the_value(void **state)
 
 int main(void)
 {
-#define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define test(name) cmocka_unit_test_setup_teardown(name, roomy_set_up, roomy_tear_down)
     const struct CMUnitTest tests[] = {
         test(test_new_refuses_shards_that_are_no_power_of_two),
         test(test_new_refuses_a_time_to_live_that_is_not_positive),
