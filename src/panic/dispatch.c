@@ -199,9 +199,10 @@ static void run_items(void *ctx, unsigned worker, void **items, size_t n)
             continue;
         }
         const struct hint *hint = items[i];
-        memcpy(dispatch->keys[n_hints].tenant, hint->tenant, sizeof(hint->tenant));
-        dispatch->keys[n_hints].id = hint->id;
-        n_hints++;
+        /* As a whole: a scan has left keys of others here. */
+        struct store_key *key = &dispatch->keys[n_hints++];
+        *key = (struct store_key){.id = hint->id};
+        memcpy(key->tenant, hint->tenant, sizeof(hint->tenant));
         return_hint(dispatch, items[i]);
     }
     dispatch_batch_run(dispatch->batch, dispatch->keys, n_hints);

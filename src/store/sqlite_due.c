@@ -21,25 +21,36 @@ static void end_transaction(const struct connection *reader)
     }
 }
 
-/* The statement that finds the panic; its column behind those of a panic is the tenant. */
-static sqlite3_stmt *begin_read(const struct connection *reader, const struct store_key *key)
+static int step_for(sqlite3_stmt *statement, const struct store_key *key)
 {
-    sqlite3_stmt *statement = reader->statements[key->seq > 0 ? READ_OF_SEQ : READ_GET];
+    bind_text(statement, 1, key->tenant);
+    bind_id(statement, 2, &key->id);
+    return sqlite3_step(statement);
+}
+
+/* Finds the panic's row, by its number if that is known and its own. The column behind those of a panic is
+ * the tenant. *ret_statement is to be reset. */
+static int find(const struct connection *reader, const struct store_key *key, sqlite3_stmt **ret_statement)
+{
     if (key->seq > 0) {
-        sqlite3_bind_int64(statement, 1, (sqlite3_int64)key->seq);
-    } else {
-        bind_text(statement, 1, key->tenant);
-        bind_id(statement, 2, &key->id);
+        *ret_statement = reader->statements[READ_OF_SEQ];
+        sqlite3_bind_int64(*ret_statement, 3, (sqlite3_int64)key->seq);
+        int code = step_for(*ret_statement, key);
+        if (code != SQLITE_DONE) {
+            return code;
+        }
+        sqlite3_reset(*ret_statement);
     }
-    return statement;
+    *ret_statement = reader->statements[READ_GET];
+    return step_for(*ret_statement, key);
 }
 
 /* RESOURCE_EXHAUSTED and DATA_LOSS end the whole read. */
 static enum status read_one(const struct connection *reader, const struct store_key *key, struct arena *arena,
                             struct store_panic *ret_panic)
 {
-    sqlite3_stmt *statement = begin_read(reader, key);
-    int code = sqlite3_step(statement);
+    sqlite3_stmt *statement;
+    int code = find(reader, key, &statement);
     enum status status = code == SQLITE_DONE ? STATUS_NOT_FOUND : STATUS_OK;
     if (code == SQLITE_ROW) {
         const char *tenant = arena_copy(arena, sqlite3_column_blob(statement, PANIC_COLUMN_TENANT),

@@ -48,7 +48,7 @@ const char *const read_statements[] = {
     [READ_BEGIN] = "BEGIN",
     [READ_COMMIT] = "COMMIT",
     [READ_GET] = "SELECT " PANIC_COLUMNS ", tenant FROM panic WHERE tenant = ?1 AND id = ?2",
-    [READ_OF_SEQ] = "SELECT " PANIC_COLUMNS ", tenant FROM panic WHERE seq = ?1",
+    [READ_OF_SEQ] = "SELECT " PANIC_COLUMNS ", tenant FROM panic WHERE seq = ?3 AND tenant = ?1 AND id = ?2",
     /* The content may fill pages of its own, which are read for the chosen rows only. */
     [READ_LIST] = "SELECT " PANIC_COLUMNS_BUT_CONTENT ", CASE WHEN ?3 IN (0, status) THEN content END"
                   " FROM panic WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?4",

@@ -178,7 +178,8 @@ struct store_op {
 struct store_key {
     char tenant[STORE_TENANT_MAX + 1];
     struct id id;
-    /* The number of its creation in the feed, which finds it quicker; 0 = not known. */
+    /* The number of its creation in the feed, which finds it quicker; 0 = not known. With another's number it
+     * is found all the same. */
     uint64_t seq;
     int64_t next_action_at_us;
 };

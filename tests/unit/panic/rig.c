@@ -1,7 +1,9 @@
 #include "unit/panic/rig.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CACHE_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define ARENA_MAX ((size_t)64 * 1024)
@@ -40,12 +42,19 @@ void rig_stop(struct rig *rig)
     rig->cache = NULL;
 }
 
-static struct rig *rig_new(size_t cache_bytes_max)
+static struct rig *rig_new(size_t cache_bytes_max, bool on_disk)
 {
     struct rig *rig = calloc(1, sizeof(*rig));
     assert_non_null(rig);
+    char url[64] = "memory:";
+    if (on_disk) {
+        snprintf(rig->folder, sizeof(rig->folder), "/tmp/panicd-rig-XXXXXX");
+        assert_non_null(mkdtemp(rig->folder));
+        snprintf(url, sizeof(url), "sqlite:%s/panicd.db", rig->folder);
+    }
     struct store *inner;
-    assert_ok(store_open("memory:", &inner, NULL));
+    struct diag diag;
+    assert_ok(store_open(url, &inner, &diag));
     rig->store = gated_store_new(inner);
     assert_non_null(rig->store);
     rig->cache_bytes_max = cache_bytes_max;
@@ -57,7 +66,13 @@ static struct rig *rig_new(size_t cache_bytes_max)
 
 int rig_set_up_stopped(void **state)
 {
-    *state = rig_new(CACHE_BYTES_MAX);
+    *state = rig_new(CACHE_BYTES_MAX, false);
+    return 0;
+}
+
+int rig_set_up_stopped_on_disk(void **state)
+{
+    *state = rig_new(CACHE_BYTES_MAX, true);
     return 0;
 }
 
@@ -70,9 +85,20 @@ int rig_set_up(void **state)
 
 int rig_set_up_without_cache(void **state)
 {
-    *state = rig_new(0);
+    *state = rig_new(0, false);
     rig_start(*state);
     return 0;
+}
+
+static void remove_files(const char *folder)
+{
+    static const char *const names[] = {"panicd.db", "panicd.db-wal", "panicd.db-shm", "panicd.db.lock"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char path[64];
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        (void)unlink(path);
+    }
+    assert_int_equal(rmdir(folder), 0);
 }
 
 int rig_tear_down(void **state)
@@ -83,6 +109,9 @@ int rig_tear_down(void **state)
     }
     rig_stop(rig);
     gated_store_free(rig->store);
+    if (rig->folder[0] != 0) {
+        remove_files(rig->folder);
+    }
     free(rig);
     return 0;
 }

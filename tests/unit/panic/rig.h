@@ -35,6 +35,8 @@ struct rig {
     _Atomic int64_t now_us;
     struct service *service;
     struct rpc_router *router;
+    /* Of the store's files; "" = the store is in memory. */
+    char folder[32];
 };
 
 /* cmocka setup and teardown; *state is the rig. */
@@ -43,11 +45,15 @@ int rig_set_up(void **state);
 int rig_set_up_without_cache(void **state);
 /* Without a service: rig_start starts it, after what is to be in the store is there. */
 int rig_set_up_stopped(void **state);
+/* The same with a store of SQLite. */
+int rig_set_up_stopped_on_disk(void **state);
 int rig_tear_down(void **state);
 
 /* In the list of a group's tests. */
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 #define TEST_STOPPED(name) cmocka_unit_test_setup_teardown(name, rig_set_up_stopped, rig_tear_down)
+#define TEST_STOPPED_ON_DISK(name)                                                                           \
+    cmocka_unit_test_setup_teardown(name, rig_set_up_stopped_on_disk, rig_tear_down)
 #define TEST_WITHOUT_CACHE(name)                                                                             \
     {                                                                                                        \
 #name " (nothing cached)", name, rig_set_up_without_cache, rig_tear_down, NULL                       \

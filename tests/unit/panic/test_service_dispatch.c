@@ -314,12 +314,28 @@ static void test_a_full_disk_delays_dispatch_and_gives_the_responder_back(void *
     assert_int_equal(stored(rig, 1).version, 2);
 }
 
+/* The clock stands still: nothing is due, so without its hint the panic would stay where it is. */
+static void test_hints_are_followed_after_a_scan_has_found_others(void **state)
+{
+    struct rig *rig = *state;
+    rig_leave_panic(rig, RIG_TENANT, 1, false, RIG_START_US);
+    rig_leave_responder(rig, OTHER, "theirs");
+    rig_start(rig);
+    rig_await_scan(rig);
+    rig_advance(rig, LIFECYCLE_RETRY_MIN_US);
+    rig_await_version(rig, 1, 2);
+    assert_ok(rig_end(rig_start_create_at(rig, OTHER, 2, 0, 0)));
+    rig_await_stage(rig, OTHER, 2, STAGE(ACCEPTED));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_new_panic_gets_the_nearest_responder),
         TEST_WITHOUT_CACHE(test_a_new_panic_gets_the_nearest_responder),
         TEST(test_with_nobody_free_a_panic_waits_until_somebody_comes),
+        TEST_STOPPED(test_hints_are_followed_after_a_scan_has_found_others),
+        TEST_STOPPED_ON_DISK(test_hints_are_followed_after_a_scan_has_found_others),
         TEST(test_one_responder_is_not_given_to_two_panics),
         TEST(test_the_oldest_waiting_panic_is_first),
         TEST(test_a_responder_off_duty_gets_nothing),

@@ -426,6 +426,31 @@ static void test_many_panics_are_read_by_number_and_by_id(void **state)
     assert_status(statuses[3], STATUS_NOT_FOUND);
 }
 
+/* A number that is left from another key must not bring another panic, nor hide this one. */
+static void test_a_key_with_the_number_of_another_panic_finds_its_own(void **state)
+{
+    struct fixture *fixture = *state;
+    create_many(fixture, 3);
+    struct store_key keys[3];
+    struct store_panic panics[3];
+    enum status statuses[3];
+    size_t n;
+    assert_ok(store_due(fixture->store, 5000000, INT64_MAX, 3, keys, &n));
+    assert_int_equal(n, 3);
+    uint64_t first = keys[0].seq;
+    keys[0].seq = keys[1].seq;
+    keys[1].seq = first;
+    keys[2] = (struct store_key){.tenant = "ecma", .id = keys[2].id, .seq = keys[2].seq};
+    assert_ok(store_read(fixture->store, keys, 3, &fixture->arena, panics, statuses, &n));
+    assert_int_equal(n, 3);
+    for (unsigned i = 0; i < 2; i++) {
+        const struct store_panic expected = panic_of(i + 1);
+        assert_status(statuses[i], STATUS_OK);
+        assert_panic_equal(&panics[i], &expected);
+    }
+    assert_status(statuses[2], STATUS_NOT_FOUND);
+}
+
 static void test_many_panics_are_read_as_far_as_there_is_room(void **state)
 {
     struct fixture *fixture = *state;
@@ -464,6 +489,7 @@ int run_read_conformance(void)
         FOR_EACH_STORE(test_what_is_open_can_be_gone_through_though_it_is_due_at_one_instant),
         FOR_EACH_STORE(test_open_from_lists_by_time_and_nothing_before),
         FOR_EACH_STORE(test_many_panics_are_read_by_number_and_by_id),
+        FOR_EACH_STORE(test_a_key_with_the_number_of_another_panic_finds_its_own),
         FOR_EACH_STORE(test_many_panics_are_read_as_far_as_there_is_room),
         FOR_EACH_STORE(test_a_queue_lists_nothing_of_another_queue),
         FOR_EACH_STORE(test_a_panic_that_changes_its_queue_leaves_the_old_one),
