@@ -73,10 +73,12 @@ fi
 
 failed=0
 known=0
+unknown=0
 while read -r section instructions; do
     before=$(sed -n "s/^$key $section //p" "$baseline")
     if [ -z "$before" ]; then
-        echo "$section: $instructions instructions"
+        echo "$section: $instructions instructions, not in the baseline"
+        unknown=1
         continue
     fi
     known=1
@@ -88,4 +90,5 @@ while read -r section instructions; do
     fi
 done <"$folder/measured"
 [ "$known" = 1 ] || skip "the baseline has no figures for $key"
+[ "$unknown" = 0 ] || failed=1
 exit "$failed"

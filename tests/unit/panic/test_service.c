@@ -406,9 +406,26 @@ static void test_0_0_comes_back_as_a_place(void **state)
     local_call_free(without);
 }
 
+/* The store's answer is held back: who reads what was just acknowledged does not need it. */
+static void test_an_acknowledged_panic_is_read_from_the_cache(void **state)
+{
+    struct rig *rig = *state;
+    rig_create(rig, 1);
+    gated_store_hold(rig->store, GATE_GET);
+    struct local_call *call = rig_start_get(rig, RIG_TENANT, 1);
+    bool answered = local_call_is_answered(call);
+    gated_store_release(rig->store, GATE_GET);
+    assert_ok(local_call_wait(call));
+    assert_true(answered);
+    assert_true(rig_panic_of(call)->durable);
+    assert_true(rig_panic_of(call)->version == 1);
+    local_call_free(call);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_an_acknowledged_panic_is_read_from_the_cache),
         TEST_BOTH(test_get_sees_placeholder_before_commit),
         TEST_BOTH(test_a_get_during_which_the_panic_is_stored_and_dispatched_finds_it),
         TEST(test_creator_is_answered_after_the_commit_only),
